@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#include <weft/time.h>
+
+#include <time.h>
+
+int64_t wf_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+wf_deadline wf_after(int64_t duration_ns)
+{
+    int64_t now = wf_now();
+    if (duration_ns >= INT64_MAX - now)
+        return WF_FOREVER;
+    return (wf_deadline){now + duration_ns};
+}
+
+int64_t wf_remaining(wf_deadline deadline)
+{
+    if (deadline.ns == WF_FOREVER.ns)
+        return INT64_MAX;
+    if (deadline.ns <= 0)
+        return 0;
+    int64_t now = wf_now();
+    return deadline.ns > now ? deadline.ns - now : 0;
+}
+
+wf_deadline wf_earlier(wf_deadline a, wf_deadline b)
+{
+    return a.ns < b.ns ? a : b;
+}
