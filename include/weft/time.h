@@ -30,9 +30,9 @@ typedef struct {
 #endif
 
 /* Durations in nanoseconds; fractions are welcome: WF_SECONDS(0.5). */
-#define WF_SECONDS(n) ((int64_t)((n)*1000000000))
-#define WF_MILLISECONDS(n) ((int64_t)((n)*1000000))
-#define WF_MICROSECONDS(n) ((int64_t)((n)*1000))
+#define WF_SECONDS(n) ((int64_t)((n)*INT64_C(1000000000)))
+#define WF_MILLISECONDS(n) ((int64_t)((n)*INT64_C(1000000)))
+#define WF_MICROSECONDS(n) ((int64_t)((n)*INT64_C(1000)))
 
 /*
  * The time now, in nanoseconds on the monotonic clock that deadlines are measured by.
