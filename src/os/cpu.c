@@ -12,6 +12,8 @@
  */
 #include "os/cpu.h"
 
+#include "base/atomic.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -264,4 +266,15 @@ int wfi_cpu_count(char *why, size_t why_bytes)
     if (why && why_bytes)
         snprintf(why, why_bytes, "%d CPU%s in the affinity mask", mask, mask == 1 ? "" : "s");
     return mask;
+}
+
+bool wfi_cpu_alone(void)
+{
+    static WFI_ATOMIC(int) usable; /* 0: not looked up; the answer is the same whoever stores it */
+    int count = wfi_load_relaxed(&usable);
+    if (!count) {
+        count = wfi_cpu_count(NULL, 0);
+        wfi_store_relaxed(&usable, count);
+    }
+    return count == 1;
 }

@@ -19,6 +19,9 @@ int wfi_cpu_count(char *why, size_t why_bytes);
 /* CPUs in the calling thread's affinity mask, at least 1. */
 int wfi_cpu_affinity(void);
 
+/* True when the process may use one CPU only: then nobody should spin. Looked up once. */
+_Bool wfi_cpu_alone(void);
+
 struct wfi_cpu_quota {
     int64_t quota_us, period_us; /* so much time in each period */
     char path[256];              /* the file that says so; its end when the path is longer */

@@ -116,3 +116,8 @@ void wfi_thread_detach(struct wfi_thread *t)
 {
     pthread_detach(t->id);
 }
+
+int wfi_thread_id(void)
+{
+    return gettid();
+}

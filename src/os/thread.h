@@ -45,4 +45,7 @@ void wfi_thread_yield(void);
 /* The CPU the calling thread is on just now, or -1 where the system does not tell. */
 int wfi_thread_cpu(void);
 
+/* The kernel's number of the calling thread. */
+int wfi_thread_id(void);
+
 #endif

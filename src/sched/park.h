@@ -17,8 +17,7 @@
  *      party can be resumed: on a fiber, the code that runs next on the worker releases them after
  *      the registers have been saved.
  *   5. whoever wants to end the wait competes for the outcome word with one compare-and-swap from
- *      PENDING: a waker (to CLAIMED + index), a timer or a canceller (to ENDED). One wins; the others
- *      do nothing.
+ *      PENDING: a waker (to CLAIMED + index), a timer, a canceller. One wins; the others do nothing.
  *   6. a party that timed out or was cancelled takes the queue lock and unlinks its node before it
  *      returns. A waker unlinks the node itself.
  *
@@ -36,7 +35,8 @@
  *   2. PENDING -> CLAIMED happens only under the lock of the queue the node is in; therefore a
  *      party that holds that lock and finds its node linked knows that nobody is about to claim it
  *      through that node.
- *   3. CLAIMED -> WOKEN is done by the claimer alone, exactly once, in wfi_wake.
+ *   3. CLAIMED -> WOKEN (or ENDED, by a canceller) is done by the claimer alone, exactly once. A
+ *      party that finds CLAIMED stays asleep: its record may be read until the word says more.
  *   4. A fiber in CLAIMED is in no run queue until wfi_wake puts it there; so it is run once.
  *   5. The outcome word of a thread is in its thread record, which is never freed: a late
  *      futex wake-up hits live memory and is harmless.
@@ -172,6 +172,15 @@ struct wfi_wait_node *wfi_wait_claim_first(struct wfi_wait_list *list);
 
 /* Makes a claimed party runnable. Call it without locks; see "A wake-up", step 4. */
 void wfi_wake(struct wfi_waiter *waiter);
+
+/*
+ * The canceller's side: ends the wait of `waiter`, if it is in one that a level of `depth` may
+ * interrupt. The caller keeps the party's level entered. Takes no lock.
+ */
+void wfi_wait_cancel(struct wfi_waiter *waiter, uint32_t depth);
+
+/* The timer's side, for the scheduler: true if the wait was ended by this call. */
+bool wfi_wait_time_out(struct wfi_waiter *waiter);
 
 /* Claimed nodes on their way to be woken, chained through `next`. Zeroed is empty. */
 struct wfi_wake_list {

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parking; the protocol and its invariants are in park.h. Here a party is told apart by its kind:
+ * a fiber gives its worker to the next one (worker.c), a thread sleeps on the outcome word in its
+ * record, which is a futex, or in poll(2) when it waits for a descriptor.
+ *
+ * A thread spins for a moment before it sleeps, where there is more than one CPU to be woken from: a
+ * wake-up across CPUs costs 5 to 50 us, the spin about 2.
+ */
+#include "sched/park.h"
+
+#include <errno.h>
+
+#include "os/cpu.h"
+#include "os/futex.h"
+#include "os/thread.h"
+#include "os/wakefd.h"
+#include "sched/cancel.h"
+#include "sched/fiber.h"
+#include "sched/record.h"
+
+enum { SPINS = 40 };
+
+static void system_sleep(WFI_ATOMIC(uint32_t) *word, uint32_t expected, wf_deadline deadline)
+{
+    wfi_futex_wait(word, expected, deadline);
+}
+
+static void system_wake(WFI_ATOMIC(uint32_t) *word)
+{
+    wfi_futex_wake(word, 1);
+}
+
+const struct wfi_park_ops wfi_park_ops_system = {wf_now, system_sleep, system_wake};
+const struct wfi_park_ops *wfi_park_ops = &wfi_park_ops_system;
+
+static uint32_t state_of(uint32_t word)
+{
+    return word & WFI_STATE_MASK;
+}
+
+static uint32_t argument_of(uint32_t word)
+{
+    return word >> WFI_ARGUMENT_SHIFT;
+}
+
+static uint32_t ended(int error)
+{
+    return WFI_ENDED | (uint32_t)error << WFI_ARGUMENT_SHIFT;
+}
+
+/* Lists */
+
+void wfi_wait_list_push(struct wfi_wait_list *list, struct wfi_wait_node *node)
+{
+    node->next = NULL;
+    node->prev = list->last;
+    if (list->last)
+        list->last->next = node;
+    else
+        list->first = node;
+    list->last = node;
+    node->linked = true;
+}
+
+void wfi_wait_list_push_front(struct wfi_wait_list *list, struct wfi_wait_node *node)
+{
+    node->prev = NULL;
+    node->next = list->first;
+    if (list->first)
+        list->first->prev = node;
+    else
+        list->last = node;
+    list->first = node;
+    node->linked = true;
+}
+
+void wfi_wait_list_remove(struct wfi_wait_list *list, struct wfi_wait_node *node)
+{
+    if (!node->linked)
+        return;
+    if (node->prev)
+        node->prev->next = node->next;
+    else
+        list->first = node->next;
+    if (node->next)
+        node->next->prev = node->prev;
+    else
+        list->last = node->prev;
+    node->next = node->prev = NULL;
+    node->linked = false;
+}
+
+/* The waiting side */
+
+static struct wfi_waiter *begin(const char *reason, const void *object, bool cancelable)
+{
+    struct wfi_waiter *self = wfi_self();
+    wfi_debug_assert(state_of(wfi_load_relaxed(&self->outcome)) >= WFI_WOKEN,
+                     "a party is in one wait at a time");
+    wfi_store_relaxed(&self->reason, reason);
+    wfi_store_relaxed(&self->object, object);
+    uint32_t floor = cancelable ? self->floor : WFI_FLOOR_NEVER;
+    /* Store, then load: the check for cancellation follows in wfi_park; pairs with wfi_cancel_ask. */
+    wfi_store(&self->outcome, WFI_PENDING | floor << WFI_ARGUMENT_SHIFT);
+    return self;
+}
+
+struct wfi_waiter *wfi_wait_begin(const char *reason, const void *object)
+{
+    return begin(reason, object, true);
+}
+
+struct wfi_waiter *wfi_wait_begin_uncancelable(const char *reason, const void *object)
+{
+    return begin(reason, object, false);
+}
+
+/* True if the wait was still pending and now has ended with `error`. */
+static bool end_own_wait(struct wfi_waiter *self, int error)
+{
+    uint32_t word = wfi_load_relaxed(&self->outcome);
+    while (state_of(word) == WFI_PENDING)
+        if (wfi_cas(&self->outcome, &word, ended(error)))
+            return true;
+    return false;
+}
+
+static void unlock_all(struct wfi_lock *const *held, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        wfi_lock_unlock(held[i]);
+}
+
+/* Sleeps until the outcome word says WOKEN or ENDED. `poll_fd` below 0: on the word. */
+static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_fd, short events)
+{
+    struct wfi_record *record = (struct wfi_record *)self;
+    int spins = wfi_cpu_alone() ? 0 : SPINS;
+    int err = 0;
+    for (;;) {
+        /* acquire: pairs with the release in publish, for what was handed over */
+        uint32_t word = wfi_load_acquire(&self->outcome);
+        if (state_of(word) >= WFI_WOKEN)
+            break;
+        if (poll_fd < 0 && spins-- > 0) {
+            wfi_cpu_relax();
+            continue;
+        }
+        bool pending = state_of(word) == WFI_PENDING;
+        if (pending && deadline.ns != INT64_MAX && wfi_park_ops->now() >= deadline.ns) {
+            if (wfi_cas(&self->outcome, &word, ended(ETIMEDOUT)))
+                break;
+            continue;
+        }
+        if (!(word & WFI_ASLEEP)) {
+            if (!wfi_cas(&self->outcome, &word, word | WFI_ASLEEP))
+                continue;
+            word |= WFI_ASLEEP;
+        }
+        if (poll_fd < 0) {
+            wfi_park_ops->sleep(&self->outcome, word, pending ? deadline : WF_FOREVER);
+        } else if (pending) {
+            int ready = wfi_wakefd_poll(record->wake_fd, poll_fd, events, deadline);
+            if (ready != 0 && end_own_wait(self, 0)) {
+                err = ready < 0 ? ready : 0;
+                break;
+            }
+        } else {
+            wfi_thread_yield(); /* claimed: the claimer is on its way to publish */
+        }
+    }
+    return err;
+}
+
+static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t count,
+                wf_deadline deadline, int poll_fd, short events)
+{
+    wf_deadline inherited = WF_FOREVER;
+    bool cancelable = argument_of(wfi_load_relaxed(&self->outcome)) != WFI_FLOOR_NEVER;
+    if (cancelable && self->cancel && wfi_cancel_check(&inherited))
+        end_own_wait(self, ECANCELED);
+    wf_deadline earliest = inherited.ns < deadline.ns ? inherited : deadline;
+    if (earliest.ns <= 0)
+        end_own_wait(self, ETIMEDOUT);
+    int err = 0;
+    if (self->kind == WFI_FIBER) {
+        wfi_fiber_park((struct wfi_fiber *)self, held, count, earliest);
+    } else {
+        unlock_all(held, count);
+        wfi_store_relaxed(&self->since_ns, wfi_park_ops->now());
+        err = sleep_thread(self, earliest, poll_fd, events);
+    }
+    wfi_store_relaxed(&self->reason, NULL);
+    /* acquire: pairs with the release in publish */
+    uint32_t word = wfi_load_acquire(&self->outcome);
+    if (state_of(word) == WFI_WOKEN)
+        return (int)argument_of(word);
+    if (err < 0 || argument_of(word) == 0)
+        return err;
+    if (argument_of(word) == ETIMEDOUT && inherited.ns < deadline.ns)
+        return wfi_cancel_check(NULL) ? -ECANCELED : -ETIMEDOUT;
+    return -(int)argument_of(word);
+}
+
+int wfi_park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t held_count,
+             wf_deadline deadline)
+{
+    return park(self, held, held_count, deadline, -1, 0);
+}
+
+static int wait_in_list(struct wfi_waiter *self, struct wfi_wait_list *list, struct wfi_lock *lock,
+                        struct wfi_wait_node *node, wf_deadline deadline, int fd, short events)
+{
+    node->waiter = self;
+    node->index = 0;
+    wfi_wait_list_push(list, node);
+    int err = park(self, &lock, 1, deadline, fd, events);
+    if (err == 0 && fd < 0)
+        return 0;
+    wfi_lock_lock(lock);
+    wfi_wait_list_remove(list, node);
+    wfi_lock_unlock(lock);
+    return err;
+}
+
+int wfi_wait(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node,
+             const char *reason, const void *object, wf_deadline deadline)
+{
+    struct wfi_waiter *self = wfi_wait_begin(reason, object);
+    return wait_in_list(self, list, lock, node, deadline, -1, 0);
+}
+
+int wfi_wait_uncancelable(struct wfi_wait_list *list, struct wfi_lock *lock,
+                          struct wfi_wait_node *node, const char *reason, const void *object,
+                          wf_deadline deadline)
+{
+    struct wfi_waiter *self = wfi_wait_begin_uncancelable(reason, object);
+    return wait_in_list(self, list, lock, node, deadline, -1, 0);
+}
+
+int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node, int fd,
+                short events, const char *reason, const void *object, wf_deadline deadline)
+{
+    struct wfi_record *record = wfi_record_self();
+    wfi_assert(wfi_self()->kind == WFI_THREAD, "a fiber waits for descriptors through its worker");
+    if (record->wake_fd < 0) {
+        record->wake_fd = wfi_wakefd_open();
+        if (record->wake_fd < 0) {
+            wfi_lock_unlock(lock);
+            return record->wake_fd;
+        }
+    }
+    wfi_store_relaxed(&record->polling, true); /* released by the store in wfi_wait_begin */
+    struct wfi_waiter *self = wfi_wait_begin(reason, object);
+    int err = wait_in_list(self, list, lock, node, deadline, fd, events);
+    wfi_store_relaxed(&record->polling, false);
+    wfi_wakefd_clear(record->wake_fd);
+    return err;
+}
+
+int wfi_yield(void)
+{
+    struct wfi_waiter *self = wfi_self();
+    int err = self->cancel ? wfi_cancel_check(NULL) : 0;
+    if (self->kind == WFI_FIBER)
+        wfi_fiber_yield((struct wfi_fiber *)self);
+    else
+        wfi_thread_yield();
+    return err;
+}
+
+int wf_sleep(wf_deadline deadline)
+{
+    struct wfi_waiter *self = wfi_wait_begin("sleep", NULL);
+    int err = wfi_park(self, NULL, 0, deadline);
+    return err == -ETIMEDOUT ? 0 : err;
+}
+
+/* The waking side */
+
+bool wfi_wait_claim(struct wfi_wait_node *node)
+{
+    struct wfi_waiter *waiter = node->waiter;
+    uint32_t word = wfi_load_relaxed(&waiter->outcome);
+    while (state_of(word) == WFI_PENDING) {
+        uint32_t claimed = WFI_CLAIMED | (word & WFI_ASLEEP) | node->index << WFI_ARGUMENT_SHIFT;
+        if (wfi_cas(&waiter->outcome, &word, claimed))
+            return true;
+    }
+    return false;
+}
+
+struct wfi_wait_node *wfi_wait_claim_first(struct wfi_wait_list *list)
+{
+    struct wfi_wait_node *node;
+    while ((node = list->first)) {
+        wfi_wait_list_remove(list, node);
+        if (wfi_wait_claim(node))
+            return node;
+    }
+    return NULL;
+}
+
+/* Ends a claimed wait for good. The party may be gone when this returns. */
+static void publish(struct wfi_waiter *waiter, uint32_t final)
+{
+    if (waiter->kind == WFI_FIBER) {
+        /* release: pairs with the acquire in park */
+        wfi_store_release(&waiter->outcome, final);
+        wfi_fiber_ready((struct wfi_fiber *)waiter);
+        return;
+    }
+    struct wfi_record *record = (struct wfi_record *)waiter;
+    bool polling = wfi_load_relaxed(&record->polling); /* the party is claimed: it stands still */
+    if (polling)
+        wfi_wakefd_set(record->wake_fd);
+    /* release, in the exchange: pairs with the acquire in sleep_thread */
+    uint32_t word = wfi_exchange(&waiter->outcome, final);
+    if ((word & WFI_ASLEEP) && !polling)
+        wfi_park_ops->wake(&waiter->outcome);
+}
+
+void wfi_wake(struct wfi_waiter *waiter)
+{
+    uint32_t word = wfi_load_relaxed(&waiter->outcome);
+    wfi_debug_assert(state_of(word) == WFI_CLAIMED, "only a claimed party is woken, and once");
+    publish(waiter, WFI_WOKEN | argument_of(word) << WFI_ARGUMENT_SHIFT);
+}
+
+void wfi_wait_cancel(struct wfi_waiter *waiter, uint32_t depth)
+{
+    /* Load after the caller's store of `asked`: pairs with wfi_wait_begin. */
+    uint32_t word = wfi_load(&waiter->outcome);
+    while (state_of(word) == WFI_PENDING && argument_of(word) <= depth)
+        if (wfi_cas(&waiter->outcome, &word, WFI_CLAIMED | (word & WFI_ASLEEP))) {
+            publish(waiter, ended(ECANCELED));
+            return;
+        }
+}
+
+bool wfi_wait_time_out(struct wfi_waiter *waiter)
+{
+    return end_own_wait(waiter, ETIMEDOUT);
+}
+
+void wfi_wake_list_add(struct wfi_wake_list *list, struct wfi_wait_node *claimed)
+{
+    claimed->next = NULL;
+    if (list->last)
+        list->last->next = claimed;
+    else
+        list->first = claimed;
+    list->last = claimed;
+}
+
+size_t wfi_wake_list_claim_all(struct wfi_wake_list *list, struct wfi_wait_list *from)
+{
+    size_t count = 0;
+    for (struct wfi_wait_node *node; (node = wfi_wait_claim_first(from)); count++)
+        wfi_wake_list_add(list, node);
+    return count;
+}
+
+void wfi_wake_all(struct wfi_wake_list *list)
+{
+    for (struct wfi_wait_node *node = list->first, *next; node; node = next) {
+        next = node->next; /* the node is gone with the wake */
+        wfi_wake(node->waiter);
+    }
+    list->first = list->last = NULL;
+}
