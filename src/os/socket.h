@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sockets, pipes and event descriptors. Every descriptor made here is non-blocking and closed on
+ * exec; no write raises SIGPIPE. Calls are repeated after EINTR and never wait: what would, gives
+ * -EAGAIN. Errors are negative errno.
+ */
+#ifndef WFI_OS_SOCKET_H
+#define WFI_OS_SOCKET_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+/* May alias: the public struct wf_address is the same bytes under another name. */
+struct __attribute__((may_alias)) wfi_sockaddr {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un local;
+        struct sockaddr_storage storage;
+    };
+    socklen_t len;
+};
+
+/* Room for the longest text of an address. */
+#define WFI_SOCKADDR_TEXT_BYTES 160
+
+/*
+ * Numeric text to address: "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "unix:/path",
+ * "unix:@name" (abstract). Returns 0, or -EINVAL, or -ENAMETOOLONG for a Unix path.
+ */
+int wfi_sockaddr_parse(const char *text, struct wfi_sockaddr *ret_addr);
+
+/* Numeric host, without brackets, and port to address. Returns 0 or -EINVAL. */
+int wfi_sockaddr_numeric(const char *host, uint16_t port, struct wfi_sockaddr *ret_addr);
+
+/* Unix path ("@name": abstract) to address. Returns 0, -EINVAL when empty, -ENAMETOOLONG. */
+int wfi_sockaddr_local(const char *path, struct wfi_sockaddr *ret_addr);
+
+/* Writes what wfi_sockaddr_parse reads, cut to fit; "unix:" alone for a socket without a name. */
+void wfi_sockaddr_format(const struct wfi_sockaddr *addr, char *ret_text, size_t bytes);
+
+bool wfi_sockaddr_equal(const struct wfi_sockaddr *a, const struct wfi_sockaddr *b);
+
+/* The port in host order, 0 for a Unix address. */
+uint16_t wfi_sockaddr_port(const struct wfi_sockaddr *addr);
+void wfi_sockaddr_set_port(struct wfi_sockaddr *addr, uint16_t port);
+
+/*
+ * Asks the system's resolver, which may take seconds: never on a fiber worker. `family` is AF_INET,
+ * AF_INET6 or AF_UNSPEC.
+ *
+ * Returns the number of stream addresses, at most `max`, in the order to try them; or a negative
+ * getaddrinfo code in *ret_cause (0 when it is none) and -ENOENT (no such name, no address),
+ * -EAGAIN (the name server did not answer), -ENOMEM, -EINVAL, -EIO.
+ */
+int wfi_resolve(const char *host, uint16_t port, int family, struct wfi_sockaddr *ret_addrs,
+                int max, int *ret_cause);
+/* One line for *ret_cause. */
+const char *wfi_resolve_cause(int cause);
+
+struct wfi_socket_listen_options {
+    int backlog;     /* 0: as long as the system allows */
+    bool reuse_port; /* several listeners share the port, the system spreads connections */
+    bool only_v6;    /* an IPv6 listener does not take IPv4 */
+};
+
+/* Returns 0, or -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, ... */
+int wfi_socket_listen(const struct wfi_sockaddr *addr,
+                      const struct wfi_socket_listen_options *options, int *ret_fd);
+
+/*
+ * Begins to connect. Returns 0 when connected at once, -EINPROGRESS when wfi_socket_connect_finish
+ * has to be asked once the socket is ready to write: *ret_fd is written in both cases. -EAGAIN:
+ * a Unix listener's queue is full, to be tried again later. Else the error.
+ */
+int wfi_socket_connect_start(const struct wfi_sockaddr *addr, int *ret_fd);
+/* Returns 0, -EINPROGRESS, or the connection's error, which is told once. */
+int wfi_socket_connect_finish(int fd);
+
+/* Takes a connection. `ret_peer` may be NULL. Connections already broken are passed over. */
+int wfi_socket_accept(int fd, struct wfi_sockaddr *ret_peer, int *ret_fd);
+
+/* Each returns the count of bytes (0 from a read: the end), or -EAGAIN or another error. */
+ssize_t wfi_fd_read(int fd, void *buf, size_t len);
+ssize_t wfi_fd_readv(int fd, const struct iovec *parts, int count);
+ssize_t wfi_socket_write(int fd, const void *buf, size_t len);
+ssize_t wfi_socket_writev(int fd, const struct iovec *parts, int count);
+
+/* Moves bytes without copying them; one of the two is a pipe. */
+ssize_t wfi_fd_splice(int from, int to, size_t len);
+/* Sends from a file at *offset, which moves. A file that is shorter gives 0. */
+ssize_t wfi_socket_sendfile(int fd, int file, off_t *offset, size_t len);
+
+/* how: SHUT_RD, SHUT_WR, SHUT_RDWR. -ENOTCONN when the peer has gone is not an error. */
+int wfi_socket_shutdown(int fd, int how);
+
+/* Closes; the number is free afterwards whatever close says. -1 is fine. */
+void wfi_fd_close(int fd);
+
+enum wfi_socket_option {
+    WFI_SOCKET_NODELAY,
+    WFI_SOCKET_KEEPALIVE,          /* 0 or 1 */
+    WFI_SOCKET_KEEPALIVE_IDLE,     /* seconds of silence before the first probe */
+    WFI_SOCKET_KEEPALIVE_INTERVAL, /* seconds between probes */
+    WFI_SOCKET_KEEPALIVE_COUNT,    /* probes without an answer before the connection is given up */
+    WFI_SOCKET_REUSEADDR,
+    WFI_SOCKET_REUSEPORT,
+    WFI_SOCKET_SEND_BYTES, /* size of the kernel's buffer */
+    WFI_SOCKET_RECEIVE_BYTES,
+};
+int wfi_socket_set(int fd, enum wfi_socket_option option, int value);
+int wfi_socket_get(int fd, enum wfi_socket_option option, int *ret_value);
+
+int wfi_socket_local(int fd, struct wfi_sockaddr *ret_addr);
+int wfi_socket_peer(int fd, struct wfi_sockaddr *ret_addr);
+
+/* Two connected Unix stream sockets. */
+int wfi_socket_pair(int ret_fds[2]);
+/* ret_fds[0] is the end to read. */
+int wfi_pipe_open(int ret_fds[2]);
+
+/* A counter to wake a sleeper with: readable from signal until drain. */
+int wfi_eventfd_open(int *ret_fd);
+/* Signal safe. */
+void wfi_eventfd_signal(int fd);
+/* Returns how often it was signalled since the last drain. */
+uint64_t wfi_eventfd_drain(int fd);
+
+/*
+ * Sleeps in poll(2) on up to two descriptors (the second may be -1) until one has one of its events
+ * or an error, for at most `left_ns` (INT64_MAX: for ever). Returns bit 0 and bit 1 for the
+ * descriptors that are ready; 0 after the time or a signal.
+ */
+int wfi_fd_poll2(int first, short first_events, int second, short second_events, int64_t left_ns);
+
+#endif
