@@ -4,8 +4,8 @@
  * a fiber gives its worker to the next one (worker.c), a thread sleeps on the outcome word in its
  * record, which is a futex, or in poll(2) when it waits for a descriptor.
  *
- * A thread spins for a moment before it sleeps, where there is more than one CPU to be woken from: a
- * wake-up across CPUs costs 5 to 50 us, the spin about 2.
+ * A thread spins for a moment before it sleeps, where there is more than one CPU to be woken from:
+ * a wake-up across CPUs costs 5 to 50 us, the spin about 2.
  */
 #include "sched/park.h"
 
@@ -21,18 +21,28 @@
 
 enum { SPINS = 40 };
 
-static void system_sleep(WFI_ATOMIC(uint32_t) *word, uint32_t expected, wf_deadline deadline)
+static void system_sleep(WFI_ATOMIC(uint32_t) * word, uint32_t expected, wf_deadline deadline)
 {
     wfi_futex_wait(word, expected, deadline);
 }
 
-static void system_wake(WFI_ATOMIC(uint32_t) *word)
+static void system_wake(WFI_ATOMIC(uint32_t) * word)
 {
     wfi_futex_wake(word, 1);
 }
 
 const struct wfi_park_ops wfi_park_ops_system = {wf_now, system_sleep, system_wake};
 const struct wfi_park_ops *wfi_park_ops = &wfi_park_ops_system;
+
+WFI_ATOMIC(void (*)(struct wfi_waiter *)) wfi_party_end_hook;
+
+void wfi_party_end(struct wfi_waiter *self)
+{
+    /* acquire: pairs with the release of whoever set it, for what the hook relies on */
+    void (*hook)(struct wfi_waiter *) = wfi_load_acquire(&wfi_party_end_hook);
+    if (hook)
+        hook(self);
+}
 
 static uint32_t state_of(uint32_t word)
 {
@@ -101,7 +111,8 @@ static struct wfi_waiter *begin(const char *reason, const void *object, bool can
     wfi_store_relaxed(&self->reason, reason);
     wfi_store_relaxed(&self->object, object);
     uint32_t floor = cancelable ? self->floor : WFI_FLOOR_NEVER;
-    /* Store, then load: the check for cancellation follows in wfi_park; pairs with wfi_cancel_ask. */
+    /* Store, then load: the check for cancellation follows in wfi_park; pairs with wfi_cancel_ask.
+     */
     wfi_store(&self->outcome, WFI_PENDING | floor << WFI_ARGUMENT_SHIFT);
     return self;
 }
@@ -239,8 +250,8 @@ int wfi_wait_uncancelable(struct wfi_wait_list *list, struct wfi_lock *lock,
     return wait_in_list(self, list, lock, node, deadline, -1, 0);
 }
 
-int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node, int fd,
-                short events, const char *reason, const void *object, wf_deadline deadline)
+int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node,
+                int fd, short events, const char *reason, const void *object, wf_deadline deadline)
 {
     struct wfi_record *record = wfi_record_self();
     wfi_assert(wfi_self()->kind == WFI_THREAD, "a fiber waits for descriptors through its worker");

@@ -4,20 +4,21 @@
  * parked here and woken here; no other file knows which of the two it is.
  *
  * The parties
- *   struct wfi_waiter     who waits: one per fiber (in its control block) and one per thread (in its
- *                         thread record). A party is in at most one wait at a time.
- *   struct wfi_wait_node  its place in one queue, in the frame of the waiting call. A select has one
- *                         node per clause, all pointing to the one waiter.
+ *   struct wfi_waiter     who waits: one per fiber (in its control block) and one per thread (in
+ * its thread record). A party is in at most one wait at a time. struct wfi_wait_node  its place in
+ * one queue, in the frame of the waiting call. A select has one node per clause, all pointing to
+ * the one waiter.
  *
  * A wait, step by step
  *   1. fast path: one atomic operation on the primitive; success ends it.
  *   2. take the queue's lock, check again; success ends it.
  *   3. wfi_wait_begin() makes the outcome word PENDING; link the node(s).
- *   4. wfi_park() looks for cancellation, sleeps, and gives up the lock(s) when, and not before, the
- *      party can be resumed: on a fiber, the code that runs next on the worker releases them after
+ *   4. wfi_park() looks for cancellation, sleeps, and gives up the lock(s) when, and not before,
+ * the party can be resumed: on a fiber, the code that runs next on the worker releases them after
  *      the registers have been saved.
  *   5. whoever wants to end the wait competes for the outcome word with one compare-and-swap from
- *      PENDING: a waker (to CLAIMED + index), a timer, a canceller. One wins; the others do nothing.
+ *      PENDING: a waker (to CLAIMED + index), a timer, a canceller. One wins; the others do
+ * nothing.
  *   6. a party that timed out or was cancelled takes the queue lock and unlinks its node before it
  *      returns. A waker unlinks the node itself.
  *
@@ -56,6 +57,7 @@
 
 struct wfi_cancel;
 struct wfi_locals;
+struct wfi_object;
 
 enum wfi_waiter_kind { WFI_THREAD, WFI_FIBER };
 
@@ -80,18 +82,20 @@ struct wfi_waiter {
     uint8_t kind; /* enum wfi_waiter_kind; constant */
 
     /* Written by the party itself, read by whoever walks the registry. */
-    WFI_ATOMIC(int64_t) since_ns;    /* when it began to wait, or to run its task */
-    WFI_ATOMIC(const char *) reason; /* why it waits: a static string; NULL while it runs */
-    WFI_ATOMIC(const void *) object; /* what it waits for */
+    WFI_ATOMIC(int64_t) since_ns;       /* when it began to wait, or to run its task */
+    WFI_ATOMIC(const char *) reason;    /* why it waits: a static string; NULL while it runs */
+    WFI_ATOMIC(const void *) object;    /* what it waits for */
     WFI_ATOMIC(const char *) task_name; /* what exec runs here: a static string, or NULL */
 
     /* The party's own. */
-    struct wfi_cancel *cancel; /* innermost level, or NULL */
-    uint32_t depth;            /* of the innermost level; 0 outside all */
-    uint32_t floor;            /* depth of the innermost shield, or 0 */
-    struct wfi_locals *locals; /* context locals, see sync/local.h */
-    void *task;                /* exec's: the task that runs here, or NULL */
-    char name[32];             /* thread or fiber name, or empty */
+    struct wfi_cancel *cancel;  /* innermost level, or NULL */
+    uint32_t depth;             /* of the innermost level; 0 outside all */
+    uint32_t floor;             /* depth of the innermost shield, or 0 */
+    struct wfi_locals *locals;  /* context locals, see sync/local.h */
+    struct wfi_object *objects; /* its own objects, see sync/local.h */
+    uint64_t random;            /* state of a splitmix64 for fair choices; 0 before the first */
+    void *task;                 /* exec's: the task that runs here, or NULL */
+    char name[32];              /* thread or fiber name, or empty */
 };
 
 struct wfi_wait_node {
@@ -121,6 +125,13 @@ void wfi_wait_list_remove(struct wfi_wait_list *list, struct wfi_wait_node *node
 
 /* The calling party. Never NULL: a foreign thread gets its record on the first call. */
 struct wfi_waiter *wfi_self(void);
+
+/*
+ * What a party leaves behind is cleared away by a layer above: the hook is called on the party
+ * itself, once, when its thread or fiber ends; it may block. Set by sync/local.c; NULL before.
+ */
+extern WFI_ATOMIC(void (*)(struct wfi_waiter *)) wfi_party_end_hook;
+void wfi_party_end(struct wfi_waiter *self);
 
 /* True when the caller runs on a fiber. */
 static inline bool wfi_on_fiber(void)
@@ -155,8 +166,8 @@ int wfi_park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t held_
  * returns with it released and the node unlinked. The caller has set node->slot and node->amount;
  * the rest of the node is set here.
  *
- * Returns 0 when woken, -ETIMEDOUT or -ECANCELED. After an error the primitive may have to be looked
- * at again by the caller (its own next-in-line duties); after 0 it is not touched any more.
+ * Returns 0 when woken, -ETIMEDOUT or -ECANCELED. After an error the primitive may have to be
+ * looked at again by the caller (its own next-in-line duties); after 0 it is not touched any more.
  */
 int wfi_wait(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node,
              const char *reason, const void *object, wf_deadline deadline);
@@ -198,8 +209,8 @@ void wfi_wake_all(struct wfi_wake_list *list);
  *
  * Returns 0 when ready or woken, -ETIMEDOUT, -ECANCELED, or another -errno (no descriptor left).
  */
-int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node, int fd,
-                short events, const char *reason, const void *object, wf_deadline deadline);
+int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node,
+                int fd, short events, const char *reason, const void *object, wf_deadline deadline);
 
 /*
  * Lets other fibers of the worker run (on a thread: gives up the time slice).
@@ -209,12 +220,13 @@ int wfi_yield(void);
 
 /*
  * What park stands on, replaced as a whole by the explorer and by tests of time. `sleep` returns
- * when the word may have changed from `expected`, or the deadline passed; spurious returns are fine.
+ * when the word may have changed from `expected`, or the deadline passed; spurious returns are
+ * fine.
  */
 struct wfi_park_ops {
     int64_t (*now)(void);
-    void (*sleep)(WFI_ATOMIC(uint32_t) *word, uint32_t expected, wf_deadline deadline);
-    void (*wake)(WFI_ATOMIC(uint32_t) *word);
+    void (*sleep)(WFI_ATOMIC(uint32_t) * word, uint32_t expected, wf_deadline deadline);
+    void (*wake)(WFI_ATOMIC(uint32_t) * word);
 };
 extern const struct wfi_park_ops wfi_park_ops_system;
 extern const struct wfi_park_ops *wfi_park_ops;

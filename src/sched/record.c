@@ -42,6 +42,7 @@ static void publish(struct wfi_record *record)
 static void thread_ends(void *arg)
 {
     struct wfi_record *record = arg;
+    wfi_party_end(&record->waiter);
     if (record->wake_fd >= 0) {
         wfi_wakefd_close(record->wake_fd);
         record->wake_fd = -1;
@@ -71,6 +72,8 @@ static struct wfi_record *make_record(const char *name)
     waiter->cancel = NULL;
     waiter->depth = waiter->floor = 0;
     waiter->locals = NULL;
+    waiter->objects = NULL;
+    waiter->random = 0;
     waiter->task = NULL;
     wfi_store_relaxed(&waiter->outcome, WFI_WOKEN);
     wfi_store_relaxed(&waiter->reason, NULL);
