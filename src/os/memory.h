@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Address space: reserved generously, paid for when touched. A reservation reads as zeros and can
+ * be written at once; the system finds memory for a page at its first touch.
+ *
+ * Guards are made by madvise(MADV_GUARD_INSTALL) where the kernel has it (Linux 6.13): they cost no
+ * mapping. Elsewhere by mprotect, which splits a mapping in two places; of those the library takes
+ * at most half of vm.max_map_count, so that the rest of the program still gets its own.
+ */
+#ifndef WFI_OS_MEMORY_H
+#define WFI_OS_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+size_t wfi_page_bytes(void);
+
+/*
+ * Reserves `bytes`, aligned to `align` (a power of two), both whole pages.
+ *
+ * Returns 0, or -ENOMEM. Released with wfi_memory_release.
+ */
+int wfi_memory_reserve(size_t bytes, size_t align, void **ret_low);
+
+/* Finds memory for all of it now, so that no page fault comes later. Returns 0, or -ENOMEM. */
+int wfi_memory_commit(void *low, size_t bytes);
+
+/* Gives the memory back and keeps the addresses, which read as zeros again. */
+void wfi_memory_decommit(void *low, size_t bytes);
+
+/* Ends a reservation in which `guards` guards were made. */
+void wfi_memory_release(void *low, size_t bytes, size_t guards);
+
+/*
+ * Makes `count` guards of `bytes` each, the first at `low`, each `stride` above the one before: a
+ * touch is a fault. Decommitting spares them.
+ *
+ * Returns how many were made, from 1 to `count`, or
+ *   -ENOSPC   the mappings guards may use are used up (wfi_memory_guards_max)
+ *   -ENOMEM   the system is out of memory for mappings or page tables
+ */
+int wfi_memory_guard(void *low, size_t bytes, size_t stride, int count);
+
+/* How many guards there can be at one time; SIZE_MAX where they cost no mapping. */
+size_t wfi_memory_guards_max(void);
+
+/* For tests: guards by mprotect, at most `max` of them; 0 goes back to what the system offers.
+ * Not while a guard exists. */
+void wfi_memory_guards_limit(size_t max);
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stack allocator.
+ *
+ * Invariants
+ *   1. Free lists, `guarded` and the making of slabs are under pool->lock.
+ *   2. A slab's `made` only grows, and is published with release after the slab is complete; the
+ *      list of slabs only grows at its end. So a reader with no lock sees whole slabs and blocks.
+ *   3. 0 <= made <= guarded <= count: a stack is never handed out without its guard.
+ *   4. Size and alignment of a slab are powers of two, and so is a stack's reservation: where a
+ *      block's stack begins is a mask away.
+ *
+ * The directory answers "whose address is this?" in a signal handler: two levels of pointers, the
+ * address space cut into chunks of the smallest slab's size. Its leaves stay for the life of the
+ * process.
+ *
+ * Rejected: a mapping per stack (the kernel allows 65,530 of them, and each stack needs two); a
+ * list of free slots in the slab (contents would have to be cleared); counting how deep a stack
+ * was used before trimming it (mincore costs as much as the trim).
+ */
+#include "os/stack.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "os/lock.h"
+#include "os/memory.h"
+
+#define LINE ((size_t)64)
+#define SLAB_BITS 26 /* 64 MiB: 256 stacks of the default size, few mappings for a million */
+#define SLAB_BYTES ((size_t)1 << SLAB_BITS)
+#define STACK_BYTES_MIN ((size_t)16 * 1024)
+#define STACK_BYTES_MAX ((size_t)1 << 36)
+#define GUARD_BYTES_MAX ((size_t)64 * 1024)
+
+/* Left free in the top page for the first frames of a fiber, so that one that only waits does not
+ * touch a second page because of its colour. */
+#define FRAME_BYTES ((size_t)1536)
+
+#define KEPT_DEFAULT 1024
+
+#define GUARD_BATCH 16
+
+struct link {
+    struct link *next;
+};
+
+struct slab {
+    struct wfi_stack_pool *pool;
+    char *low;
+    uint32_t count;            /* stacks it has room for */
+    uint32_t guarded;          /* have their guard; under pool->lock */
+    WFI_ATOMIC(uint32_t) made; /* handed out at least once; written under pool->lock */
+    WFI_ATOMIC(struct slab *) next;
+};
+
+struct wfi_stack_pool {
+    /* Constant. */
+    size_t stack_bytes, guard_bytes;
+    size_t block_bytes; /* with the link, in whole lines */
+    size_t link_offset; /* from the block */
+    size_t slab_bytes;
+    unsigned stack_bits;
+    unsigned colours;
+    WFI_ATOMIC(struct slab *) first;
+
+    /* Under the lock. */
+    _Alignas(64) struct wfi_lock lock;
+    struct slab *last;
+    struct link *kept, *cold;
+    size_t kept_count, kept_max, cold_count;
+};
+
+/* The directory. */
+#define ADDRESS_BITS 48
+#define LEAF_BITS 11
+#define ROOT_BITS (ADDRESS_BITS - SLAB_BITS - LEAF_BITS)
+
+typedef WFI_ATOMIC(struct slab *) directory_entry;
+static WFI_ATOMIC(directory_entry *) directory[(size_t)1 << ROOT_BITS];
+
+static directory_entry *directory_leaf(uintptr_t addr)
+{
+    size_t root = addr >> (SLAB_BITS + LEAF_BITS);
+    if (root >= sizeof directory / sizeof directory[0])
+        return NULL;
+    return wfi_load_acquire(&directory[root]); /* acquire: pairs with directory_set's cas */
+}
+
+static directory_entry *directory_slot(directory_entry *leaf, uintptr_t addr)
+{
+    return &leaf[addr >> SLAB_BITS & (((size_t)1 << LEAF_BITS) - 1)];
+}
+
+static int directory_set(const char *low, size_t bytes, struct slab *slab)
+{
+    for (uintptr_t addr = (uintptr_t)low; addr < (uintptr_t)low + bytes; addr += SLAB_BYTES) {
+        directory_entry *leaf = directory_leaf(addr);
+        if (!leaf) {
+            size_t root = addr >> (SLAB_BITS + LEAF_BITS);
+            if (root >= sizeof directory / sizeof directory[0])
+                return -ENOMEM;
+            size_t leaf_bytes = sizeof(directory_entry) << LEAF_BITS;
+            size_t page = wfi_page_bytes();
+            leaf_bytes = (leaf_bytes + page - 1) & ~(page - 1);
+            void *fresh;
+            if (wfi_memory_reserve(leaf_bytes, page, &fresh))
+                return -ENOMEM;
+            leaf = NULL;
+            if (wfi_cas(&directory[root], &leaf, (directory_entry *)fresh))
+                leaf = fresh;
+            else
+                wfi_memory_release(fresh, leaf_bytes, 0); /* another pool was quicker */
+        }
+        wfi_store_release(directory_slot(leaf, addr), slab); /* pairs with wfi_stack_find */
+    }
+    return 0;
+}
+
+static void slab_destroy(struct slab *slab)
+{
+    directory_set(slab->low, slab->pool->slab_bytes, NULL); /* its leaves exist: cannot fail */
+    wfi_memory_release(slab->low, slab->pool->slab_bytes, slab->guarded);
+    wfi_free(slab);
+}
+
+static struct slab *slab_create(struct wfi_stack_pool *pool)
+{
+    struct slab *slab = wfi_zalloc(sizeof *slab);
+    if (!slab)
+        return NULL;
+    void *low;
+    if (wfi_memory_reserve(pool->slab_bytes, pool->slab_bytes, &low)) {
+        wfi_free(slab);
+        return NULL;
+    }
+    /* A huge page would back eight waiting fibers with 2 MiB instead of 32 KiB. Both are advice: a
+     * kernel without huge pages or core dumps refuses, and needs neither. */
+    madvise(low, pool->slab_bytes, MADV_NOHUGEPAGE);
+    madvise(low, pool->slab_bytes, MADV_DONTDUMP);
+    slab->pool = pool;
+    slab->low = low;
+    slab->count = (uint32_t)(pool->slab_bytes >> pool->stack_bits);
+    if (directory_set(low, pool->slab_bytes, slab)) {
+        slab_destroy(slab);
+        return NULL;
+    }
+    return slab;
+}
+
+static void *block_at(const struct wfi_stack_pool *pool, char *stack_low)
+{
+    size_t colour = ((uintptr_t)stack_low >> pool->stack_bits) % pool->colours;
+    return stack_low + pool->stack_bytes - colour * LINE - pool->block_bytes;
+}
+
+static char *stack_of(const struct wfi_stack_pool *pool, const void *block)
+{
+    return (char *)((uintptr_t)block & ~(uintptr_t)(pool->stack_bytes - 1));
+}
+
+static struct link *link_of(const struct wfi_stack_pool *pool, void *block)
+{
+    return (struct link *)((char *)block + pool->link_offset);
+}
+
+int wfi_stack_pool_create(size_t stack_bytes, size_t block_bytes, struct wfi_stack_pool **ret_pool,
+                          struct wf_error *reterr)
+{
+    if (!stack_bytes)
+        stack_bytes = WFI_STACK_BYTES_DEFAULT;
+    size_t page = wfi_page_bytes();
+    size_t least = 4 * page > STACK_BYTES_MIN ? 4 * page : STACK_BYTES_MIN;
+    if (stack_bytes < least || stack_bytes > STACK_BYTES_MAX)
+        return wf_error_set(reterr, -EINVAL, "a stack of %zu bytes: from %zu to %zu are possible",
+                            stack_bytes, least, STACK_BYTES_MAX);
+    unsigned bits = 0;
+    while (((size_t)1 << bits) < stack_bytes)
+        bits++;
+    stack_bytes = (size_t)1 << bits;
+    if (block_bytes > stack_bytes / 4)
+        return wf_error_set(
+            reterr, -EINVAL,
+            "a control block of %zu bytes is more than a quarter of the stack (%zu)", block_bytes,
+            stack_bytes);
+
+    struct wfi_stack_pool *pool = wfi_zalloc_aligned(64, sizeof *pool);
+    if (!pool)
+        return wf_error_set(reterr, -ENOMEM, NULL);
+    pool->stack_bits = bits;
+    pool->stack_bytes = stack_bytes;
+    pool->guard_bytes = stack_bytes / 4 < GUARD_BYTES_MAX ? stack_bytes / 4 : GUARD_BYTES_MAX;
+    pool->link_offset = (block_bytes + sizeof(struct link) - 1) & ~(sizeof(struct link) - 1);
+    pool->block_bytes = (pool->link_offset + sizeof(struct link) + LINE - 1) & ~(LINE - 1);
+    pool->slab_bytes = stack_bytes > SLAB_BYTES ? stack_bytes : SLAB_BYTES;
+    pool->colours = 1;
+    if (pool->block_bytes + FRAME_BYTES < page)
+        pool->colours += (unsigned)((page - pool->block_bytes - FRAME_BYTES) / LINE);
+    pool->kept_max = KEPT_DEFAULT;
+    *ret_pool = pool;
+    return 0;
+}
+
+void wfi_stack_pool_destroy(struct wfi_stack_pool *pool)
+{
+    if (!pool)
+        return;
+    struct slab *next;
+    for (struct slab *slab = wfi_load(&pool->first); slab; slab = next) {
+        next = wfi_load(&slab->next);
+        slab_destroy(slab);
+    }
+    wfi_free(pool);
+}
+
+void wfi_stack_pool_keep(struct wfi_stack_pool *pool, size_t kept_max)
+{
+    wfi_lock_lock(&pool->lock);
+    pool->kept_max = kept_max;
+    wfi_lock_unlock(&pool->lock);
+}
+
+static int get_failed(struct wf_error *reterr, int err)
+{
+    if (err != -ENOSPC)
+        return wf_error_set(reterr, -ENOMEM, "no memory for another fiber stack");
+    return wf_error_set(reterr, -ENOMEM,
+                        "no guard for another fiber stack: %zu guards, two mappings each, are the "
+                        "half of vm.max_map_count that fibers may use; Linux 6.13 and later have "
+                        "guards without mappings",
+                        wfi_memory_guards_max());
+}
+
+/* A stack nobody had before, under the lock. */
+static int carve(struct wfi_stack_pool *pool, void **ret_block)
+{
+    struct slab *slab = pool->last;
+    if (!slab || wfi_load_relaxed(&slab->made) == slab->count) { /* relaxed: under the lock */
+        slab = slab_create(pool);
+        if (!slab)
+            return -ENOMEM;
+        /* release: pairs with the acquire in wfi_stack_each */
+        wfi_store_release(pool->last ? &pool->last->next : &pool->first, slab);
+        pool->last = slab;
+    }
+    uint32_t made = wfi_load_relaxed(&slab->made); /* relaxed: under the lock */
+    char *low = slab->low + ((size_t)made << pool->stack_bits);
+    if (made == slab->guarded) {
+        uint32_t room = slab->count - made;
+        int count = wfi_memory_guard(low, pool->guard_bytes, pool->stack_bytes,
+                                     room < GUARD_BATCH ? (int)room : GUARD_BATCH);
+        if (count < 0)
+            return count;
+        slab->guarded += (uint32_t)count;
+    }
+    wfi_store_release(&slab->made, made + 1); /* pairs with the acquire in wfi_stack_each */
+    *ret_block = block_at(pool, low);
+    return 0;
+}
+
+void *wfi_stack_get(struct wfi_stack_pool *pool, struct wf_error *reterr)
+{
+    int err = 0;
+    void *block = NULL;
+    wfi_lock_lock(&pool->lock);
+    struct link *link = pool->kept;
+    if (link) {
+        pool->kept = link->next;
+        pool->kept_count--;
+    } else if ((link = pool->cold)) {
+        pool->cold = link->next;
+        pool->cold_count--;
+    } else {
+        err = carve(pool, &block);
+    }
+    wfi_lock_unlock(&pool->lock);
+    if (link)
+        return (char *)link - pool->link_offset;
+    if (err)
+        get_failed(reterr, err);
+    return block;
+}
+
+void wfi_stack_put(struct wfi_stack_pool *pool, void *block)
+{
+    struct link *link = link_of(pool, block);
+    wfi_lock_lock(&pool->lock);
+    bool keep = pool->kept_count < pool->kept_max;
+    if (keep) {
+        link->next = pool->kept;
+        pool->kept = link;
+        pool->kept_count++;
+    }
+    wfi_lock_unlock(&pool->lock);
+    if (keep)
+        return;
+
+    /* The system call is made outside the lock; until it is done nobody can get this stack. */
+    char *low = stack_of(pool, block) + pool->guard_bytes;
+    char *top_page = (char *)((uintptr_t)block & ~(uintptr_t)(wfi_page_bytes() - 1));
+    wfi_memory_decommit(low, (size_t)(top_page - low));
+    wfi_lock_lock(&pool->lock);
+    link->next = pool->cold;
+    pool->cold = link;
+    pool->cold_count++;
+    wfi_lock_unlock(&pool->lock);
+}
+
+void wfi_stack_range(const struct wfi_stack_pool *pool, const void *block, void **ret_low,
+                     size_t *ret_bytes)
+{
+    char *low = stack_of(pool, block) + pool->guard_bytes;
+    *ret_low = low;
+    *ret_bytes = (size_t)((const char *)block - low);
+}
+
+void wfi_stack_each(const struct wfi_stack_pool *pool, void (*fn)(void *block, void *arg),
+                    void *arg)
+{
+    /* acquire, twice: pairs with the releases in carve */
+    for (struct slab *slab = wfi_load_acquire(&pool->first); slab;
+         slab = wfi_load_acquire(&slab->next)) {
+        uint32_t made = wfi_load_acquire(&slab->made);
+        for (uint32_t i = 0; i < made; i++)
+            fn(block_at(pool, slab->low + ((size_t)i << pool->stack_bits)), arg);
+    }
+}
+
+void wfi_stack_pool_counts(struct wfi_stack_pool *pool, struct wfi_stack_counts *ret_counts)
+{
+    *ret_counts = (struct wfi_stack_counts){0};
+    wfi_lock_lock(&pool->lock);
+    for (struct slab *slab = wfi_load(&pool->first); slab; slab = wfi_load(&slab->next))
+        ret_counts->made += wfi_load_relaxed(&slab->made); /* relaxed: under the lock */
+    ret_counts->kept = pool->kept_count;
+    ret_counts->cold = pool->cold_count;
+    wfi_lock_unlock(&pool->lock);
+}
+
+bool wfi_stack_find(const void *addr, struct wfi_stack_place *ret_place)
+{
+    directory_entry *leaf = directory_leaf((uintptr_t)addr);
+    if (!leaf)
+        return false;
+    /* acquire: pairs with the release in directory_set */
+    struct slab *slab = wfi_load_acquire(directory_slot(leaf, (uintptr_t)addr));
+    if (!slab)
+        return false;
+    const struct wfi_stack_pool *pool = slab->pool;
+    size_t index = (size_t)((const char *)addr - slab->low) >> pool->stack_bits;
+    if (index >= wfi_load_acquire(&slab->made)) /* pairs with the release in carve */
+        return false;
+    char *low = slab->low + (index << pool->stack_bits);
+    char *usable = low + pool->guard_bytes;
+    ret_place->block = block_at(pool, low);
+    ret_place->reserved_bytes = pool->stack_bytes;
+    ret_place->usable_bytes = (size_t)((char *)ret_place->block - usable);
+    ret_place->in_guard = (const char *)addr < usable;
+    return true;
+}
