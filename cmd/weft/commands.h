@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* The subcommands; each is described and run by the file of its name. */
+#ifndef WEFT_CMD_COMMANDS_H
+#define WEFT_CMD_COMMANDS_H
+
+#include "options.h"
+
+extern const struct command site_command;
+
+#endif

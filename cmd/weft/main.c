@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* weft: finds the subcommand and runs it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+
+static const struct command *const commands[] = {
+    &site_command,
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static void print_commands(FILE *out)
+{
+    fputs("usage: weft COMMAND [options] [arguments]\n\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-8s  %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\n`weft COMMAND --help` says what a command takes.\n", out);
+}
+
+static int unknown(const char *name)
+{
+    const char *names[COMMAND_COUNT + 1] = {NULL};
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        names[i] = commands[i]->name;
+    const char *nearest = options_nearest(name, names);
+    if (nearest)
+        fprintf(stderr, "weft: no command \"%s\" (did you mean %s?); see weft --help\n", name,
+                nearest);
+    else
+        fprintf(stderr, "weft: no command \"%s\"; see weft --help\n", name);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_commands(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0) {
+        puts("weft " WEFT_VERSION);
+        return EXIT_DONE;
+    }
+    bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    if (help && argc < 3) {
+        print_commands(stdout);
+        return EXIT_DONE;
+    }
+    if (help)
+        name = argv[2];
+    const struct command *command = find_command(name);
+    if (!command)
+        return unknown(name);
+    if (help) {
+        options_print_help(command, stdout);
+        return EXIT_DONE;
+    }
+    return command->run(argc - 1, argv + 1);
+}
