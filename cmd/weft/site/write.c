@@ -122,7 +122,7 @@ static int write_url(struct writer *w, uint32_t id, const struct site_header *ho
 static void put_conf_head(struct writer *w, const char *dir, int port)
 {
     site_put_format(&w->conf,
-                    "daemon off;\nmaster_process off;\npid %s/nginx.pid;\nerror_log stderr warn;\n"
+                    "daemon off;\nmaster_process off;\npid %s/nginx.pid;\nerror_log stderr crit;\n"
                     "events { worker_connections 2048; }\n"
                     "http {\n"
                     "    access_log off;\n"
