@@ -20,7 +20,6 @@
 #include "web/url_host.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 /* One pass: where it is in the reference and in the output. */
@@ -158,9 +157,9 @@ static bool end_authority(struct pass *p, char *host, int port, const char *at)
     p->url.host_len = (uint16_t)(p->out - host);
     p->url.port = (uint16_t)(port < 0 ? usual : port);
     if (port >= 0 && port != usual) {
-        char text[8];
-        int len = snprintf(text, sizeof text, ":%d", port);
-        if (!put(p, text, (size_t)len))
+        char text[6] = ":";
+        const char *text_end = wfi_url_decimal(text + 1, (unsigned)port);
+        if (!put(p, text, (size_t)(text_end - text)))
             return false;
     }
     return true;

@@ -53,6 +53,18 @@ int wfi_url_hex(unsigned char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+char *wfi_url_decimal(char *out, unsigned number)
+{
+    char digits[10];
+    size_t len = 0;
+    do {
+        digits[sizeof digits - ++len] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    memcpy(out, digits + sizeof digits - len, len);
+    return out + len;
+}
+
 char *wfi_url_escape(char *out, unsigned char c)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -358,10 +370,13 @@ int wfi_url_ipv4(char *host, const char *end, const char *limit)
             return WF_EPARSE;
         address |= part[i] << 8 * (3 - i);
     }
-    char text[16];
-    int len = snprintf(text, sizeof text, "%u.%u.%u.%u", (unsigned)(address >> 24 & 255),
-                       (unsigned)(address >> 16 & 255), (unsigned)(address >> 8 & 255),
-                       (unsigned)(address & 255));
+    char text[15], *text_end = text;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        text_end = wfi_url_decimal(text_end, (unsigned)(address >> shift & 255));
+        if (shift > 0)
+            *text_end++ = '.';
+    }
+    const int len = (int)(text_end - text);
     if (limit - host < len)
         return WF_ETOOBIG;
     memcpy(host, text, (size_t)len);

@@ -31,6 +31,9 @@ extern const uint8_t wfi_url_kind[256];
 /* The value of a hexadecimal digit, or -1. */
 int wfi_url_hex(unsigned char c);
 
+/* Writes a number in decimal digits, at most ten; returns the place behind them. */
+char *wfi_url_decimal(char *out, unsigned number);
+
 /* Writes one byte as an escape; returns the place behind it. Needs three bytes. */
 char *wfi_url_escape(char *out, unsigned char c);
 
