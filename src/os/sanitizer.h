@@ -41,4 +41,28 @@ void wfi_sanitizer_unpoison(void *low, size_t bytes);
 /* True while the program runs under Valgrind, where a spin only burns the one thread's turn. */
 bool wfi_under_valgrind(void);
 
+/*
+ * For the scheduler: stretches in which plain accesses are not checked for races (they nest; each
+ * stack counts its own), and orders that TSan cannot see, release before acquire on one address.
+ */
+#if WFI_TSAN
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+#define wfi_tsan_checks_off()                                                                      \
+    (AnnotateIgnoreReadsBegin(__FILE__, __LINE__), AnnotateIgnoreWritesBegin(__FILE__, __LINE__))
+#define wfi_tsan_checks_on()                                                                       \
+    (AnnotateIgnoreWritesEnd(__FILE__, __LINE__), AnnotateIgnoreReadsEnd(__FILE__, __LINE__))
+#define wfi_tsan_acquire(addr) __tsan_acquire((void *)(addr))
+#define wfi_tsan_release(addr) __tsan_release((void *)(addr))
+#else
+#define wfi_tsan_checks_off() ((void)0)
+#define wfi_tsan_checks_on() ((void)0)
+#define wfi_tsan_acquire(addr) ((void)(addr))
+#define wfi_tsan_release(addr) ((void)(addr))
+#endif
+
 #endif

@@ -1,21 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A fiber: a stack of its own and a place on one worker. The control block stands at the top of its
- * stack. A started fiber stays on its worker until it ends; so everything below that is not atomic
- * is touched by that worker's thread only.
+ * stack, in the one page that every started fiber has touched anyway. A started fiber stays on its
+ * worker until its job has ended; so everything below that is not atomic is touched by that worker's
+ * thread only. A fiber whose job has ended is kept, suspended where it would take the next one.
  */
 #ifndef WFI_SCHED_FIBER_H
 #define WFI_SCHED_FIBER_H
 
+#include "base/heap.h"
+#include "os/context.h"
 #include "sched/park.h"
 
-struct wfi_fiber;
+struct wfi_job;
 struct wfi_record;
+struct wfi_worker;
 
-/* park.c's way to the worker; called on the fiber itself. See wfi_park. */
+enum wfi_fiber_state {
+    WFI_FIBER_UNUSED, /* its stack is in the pool */
+    WFI_FIBER_CACHED, /* waits for a job in its worker's cache */
+    WFI_FIBER_READY,
+    WFI_FIBER_RUNNING,
+    WFI_FIBER_PARKED,
+};
+
+struct wfi_fiber {
+    struct wfi_waiter waiter; /* first: a fiber is a waiter */
+    struct wfi_context context;
+    struct wfi_worker *worker;
+    struct wfi_fiber *next; /* in the ready list, an inbox or a cache: it is in one at most */
+    struct wfi_job *job;    /* what it runs, or will run when it is switched to */
+    struct wfi_heap_node timer;
+    int errno_saved;
+    bool made;                 /* the context is suspended in fiber_main, ready for a job */
+    WFI_ATOMIC(uint8_t) state; /* enum wfi_fiber_state, for whoever walks the registry */
+    WFI_ATOMIC(uint64_t) id;   /* number of the job, counted per worker; for the registry */
+};
+
+/*
+ * park.c's way to the worker; called on the fiber itself with its wait pending. Returns when the
+ * wait has ended. See wfi_park.
+ */
 void wfi_fiber_park(struct wfi_fiber *self, struct wfi_lock *const *held, size_t held_count,
                     wf_deadline deadline);
-/* Lets the worker's other fibers run, then goes on. */
+/* Lets the worker's other fibers and jobs run, then goes on. */
 void wfi_fiber_yield(struct wfi_fiber *self);
 
 /* Makes a parked fiber runnable; from any thread or fiber, once per park. */
@@ -23,5 +51,8 @@ void wfi_fiber_ready(struct wfi_fiber *fiber);
 
 /* The record of the thread that runs `self`, the calling fiber. */
 struct wfi_record *wfi_fiber_record(struct wfi_fiber *self);
+
+/* The usable stack below the control block. */
+void wfi_fiber_stack(struct wfi_fiber *fiber, void **ret_low, size_t *ret_bytes);
 
 #endif

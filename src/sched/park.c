@@ -188,14 +188,19 @@ static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t co
                 wf_deadline deadline, int poll_fd, short events)
 {
     wf_deadline inherited = WF_FOREVER;
-    bool cancelable = argument_of(wfi_load_relaxed(&self->outcome)) != WFI_FLOOR_NEVER;
+    /* The locks keep wakers out: not pending any more means that a canceller was quicker. */
+    uint32_t before = wfi_load_relaxed(&self->outcome);
+    bool cancelable = state_of(before) != WFI_PENDING || argument_of(before) != WFI_FLOOR_NEVER;
+    bool over = false;
     if (cancelable && self->cancel && wfi_cancel_check(&inherited))
-        end_own_wait(self, ECANCELED);
+        over = end_own_wait(self, ECANCELED);
     wf_deadline earliest = inherited.ns < deadline.ns ? inherited : deadline;
-    if (earliest.ns <= 0)
-        end_own_wait(self, ETIMEDOUT);
+    if (!over && earliest.ns <= 0)
+        over = end_own_wait(self, ETIMEDOUT);
     int err = 0;
-    if (self->kind == WFI_FIBER) {
+    if (over) {
+        unlock_all(held, count); /* nobody else has a part in this wait: no sleep to be woken from */
+    } else if (self->kind == WFI_FIBER) {
         wfi_fiber_park((struct wfi_fiber *)self, held, count, earliest);
     } else {
         unlock_all(held, count);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker from the inside: for the files of this folder. */
+#ifndef WFI_SCHED_WORKER_H
+#define WFI_SCHED_WORKER_H
+
+#include "base/heap.h"
+#include "os/context.h"
+#include "os/stack.h"
+#include "os/thread.h"
+#include "sched/deque.h"
+#include "sched/fiber.h"
+#include "sched/runtime.h"
+
+/* How a worker sleeps; the word is a futex. */
+enum wfi_worker_state { WFI_AWAKE, WFI_ASLEEP_WORD, WFI_ASLEEP_POLLER };
+
+struct wfi_poller;
+
+struct wfi_fiber_queue {
+    struct wfi_fiber *first, *last;
+};
+
+struct wfi_worker {
+    /* Constant after the start. */
+    struct wfi_runtime *runtime;
+    int index;
+    struct wfi_thread thread;
+    struct wfi_record *record;
+
+    /* The worker's thread alone; several contexts of it. */
+    struct wfi_context native;
+    struct wfi_fiber *current;       /* NULL on the native stack */
+    struct wfi_fiber_queue ready;    /* started fibers, first come first served */
+    struct wfi_fiber *cache;         /* fibers without a job, last in first out */
+    int cached, cached_max;
+    uint64_t live;                   /* started fibers that have not ended */
+    int budget, budget_full;         /* switches until the next housekeeping */
+    int64_t clock_ns;                /* of the last housekeeping */
+    struct wfi_heap timers;
+    struct wfi_lock *const *held;    /* to be released after the switch */
+    size_t held_count;
+    struct wfi_fiber *ended;         /* to be cached after the switch */
+    void (*call)(void *);            /* to be run on the native stack */
+    void *call_arg;
+    struct wfi_poller *poller;       /* netpoll's; made by the first descriptor */
+    WFI_ATOMIC(uint32_t) descriptors; /* netpoll's: while it is 0 nobody looks into the poller */
+    const struct wf_error *refusal;
+    uint64_t random;
+    bool searching;
+
+    /* Written by the worker, read by anybody. */
+    struct {
+        WFI_ATOMIC(uint64_t) jobs, switches, steals, injected, remote_wakes, timers, polls, sleeps;
+        WFI_ATOMIC(uint64_t) live;
+    } count;
+
+    /* Written by anybody. */
+    _Alignas(64) WFI_ATOMIC(struct wfi_fiber *) inbox; /* fibers woken from elsewhere, newest first */
+    WFI_ATOMIC(uint32_t) state;                        /* enum wfi_worker_state */
+    WFI_ATOMIC(int) cpu;                               /* where it went to sleep */
+
+    struct wfi_deque deque;
+};
+
+struct wfi_runtime {
+    int worker_count;
+    size_t stack_bytes;
+    char name[16];
+    struct wfi_stack_pool *stacks;
+    WFI_ATOMIC(bool) stopping;
+    struct wfi_runtime *newer; /* list of all runtimes, under the lock in runtime.c */
+
+    _Alignas(64) WFI_ATOMIC(uint64_t) idle[WFI_WORKERS_MAX / 64]; /* a bit per sleeping worker */
+    WFI_ATOMIC(uint32_t) searchers;
+
+    _Alignas(64) struct wfi_lock injector_lock;
+    struct wfi_job *injector_first, *injector_last; /* under the lock */
+    WFI_ATOMIC(uint64_t) injector_count;            /* written under the lock */
+
+    struct wfi_worker workers[];
+};
+
+/* One more relaxed count, by the only writer. */
+#define WFI_COUNT_OWN(counter)                                                                     \
+    atomic_store_explicit(&(counter),                                                              \
+                          atomic_load_explicit(&(counter), memory_order_relaxed) + 1,              \
+                          memory_order_relaxed)
+
+/* Prepares a zeroed worker. Returns 0, -ENOMEM or a lack of descriptors; then there is nothing to
+ * fini. */
+int wfi_worker_init(struct wfi_worker *worker, struct wfi_runtime *runtime, int index,
+                    const struct wfi_runtime_options *options, struct wf_error *reterr);
+void wfi_worker_fini(struct wfi_worker *worker);
+/* Body of the worker's thread. */
+void *wfi_worker_main(void *worker);
+
+/* Ends the worker's sleep, or makes its next one return at once. Any thread. */
+void wfi_worker_notify(struct wfi_worker *worker);
+/* After a job was published: wakes a sleeping worker unless somebody searches already. */
+void wfi_runtime_wake_one(struct wfi_runtime *runtime);
+void wfi_injector_push(struct wfi_runtime *runtime, struct wfi_job *job);
+
+#endif
