@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
-#include "base/alloc.h"
+#include "os/sanitizer.h"
 
 _Thread_local void *wfi_self_slot __attribute__((tls_model("initial-exec")));
 
@@ -50,4 +50,12 @@ int wfi_errno_get(void)
 void wfi_errno_set(int value)
 {
     errno = value;
+}
+
+void wfi_self_is_shared(void)
+{
+#if WFI_TSAN
+    AnnotateBenignRaceSized(__FILE__, __LINE__, &errno, sizeof errno, "errno of fibers");
+    AnnotateBenignRaceSized(__FILE__, __LINE__, &wfi_self_slot, sizeof wfi_self_slot, "who runs");
+#endif
 }

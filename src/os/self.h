@@ -31,5 +31,7 @@ int wfi_self_at_exit(void (*fn)(void *), void *value);
 /* errno of the calling thread, read and written by the fiber switch. */
 int wfi_errno_get(void);
 void wfi_errno_set(int value);
+/* Tells TSan that the calling thread's slot and errno serve several fibers in turn. */
+void wfi_self_is_shared(void);
 
 #endif

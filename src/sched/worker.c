@@ -618,6 +618,7 @@ void *wfi_worker_main(void *arg)
     worker->record = wfi_record_self();
     worker->record->worker = worker;
     wfi_context_native(&worker->native);
+    wfi_self_is_shared();
     wfi_tsan_checks_off();
     worker->clock_ns = wfi_park_ops->now();
     worker->budget = worker->budget_full = BUDGET;
