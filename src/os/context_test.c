@@ -8,10 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unwind.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "os/context.h"
+
+#if WFI_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 
 /*
  * probe(from, to, swap, seed): fills every register that a function must preserve with numbers
@@ -265,6 +270,53 @@ static void entry_runs_aligned_inside_its_stack(void **state)
     }
 }
 
+static int frames_seen;
+static _Unwind_Reason_Code unwound;
+
+static _Unwind_Reason_Code count_frame(struct _Unwind_Context *frame, void *arg)
+{
+    (void)frame;
+    (void)arg;
+    return ++frames_seen < 100 ? _URC_NO_REASON : _URC_NORMAL_STOP;
+}
+
+static void unwind_below(int depth);
+static void (*volatile call)(int) = unwind_below; /* hidden from inlining */
+
+static void unwind_below(int depth)
+{
+    volatile int guard = depth;
+    if (depth)
+        call(depth - 1);
+    else
+        unwound = _Unwind_Backtrace(count_frame, NULL);
+    frames_seen += guard - depth; /* not a tail call, or there would be no frame */
+}
+
+static void unwind_it(void *arg)
+{
+    unwind_below(*(int *)arg);
+    leave(&one, &native);
+}
+
+/* As debuggers, profilers and C++ exceptions do. */
+static void unwinding_ends_at_the_entry(void **state)
+{
+    (void)state;
+    int depth = 5, shallow;
+    for (int i = 0; i < 2; i++) {
+        shallow = frames_seen;
+        frames_seen = 0;
+        wfi_context_make(&one, stack_one, STACK_BYTES, unwind_it, &depth);
+        swap(&native, &one);
+        wfi_context_fini(&one);
+        assert_int_equal(unwound, _URC_END_OF_STACK);
+        assert_true(frames_seen >= depth + 2 && frames_seen < depth + 8);
+        depth += 10;
+    }
+    assert_int_equal(frames_seen, shallow + 10);
+}
+
 static void one_stack_serves_many_contexts(void **state)
 {
     (void)state;
@@ -276,6 +328,20 @@ static void one_stack_serves_many_contexts(void **state)
         wfi_context_fini(&one);
     }
 }
+
+#if WFI_ASAN
+static void an_ended_context_leaves_no_red_zones(void **state)
+{
+    (void)state;
+    char arg = 1;
+    wfi_context_make(&one, stack_one, STACK_BYTES, note_stack_pointer, &arg);
+    swap(&native, &one);
+    __asan_poison_memory_region((char *)stack_one + STACK_BYTES / 2, 64);
+    assert_non_null(__asan_region_is_poisoned(stack_one, STACK_BYTES));
+    wfi_context_fini(&one);
+    assert_null(__asan_region_is_poisoned(stack_one, STACK_BYTES));
+}
+#endif
 
 #ifdef WFI_CONTEXT_COUNTED
 static void switches_are_counted(void **state)
@@ -297,7 +363,11 @@ int main(void)
         cmocka_unit_test(floating_point_control_is_per_context),
         cmocka_unit_test(nested_frames_survive_between_two_fibers),
         cmocka_unit_test(entry_runs_aligned_inside_its_stack),
+        cmocka_unit_test(unwinding_ends_at_the_entry),
         cmocka_unit_test(one_stack_serves_many_contexts),
+#if WFI_ASAN
+        cmocka_unit_test(an_ended_context_leaves_no_red_zones),
+#endif
 #ifdef WFI_CONTEXT_COUNTED
         cmocka_unit_test(switches_are_counted),
 #endif
