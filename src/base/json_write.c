@@ -154,7 +154,7 @@ static void put_string(struct wf_json_writer *w, const char *text, size_t len)
             p++;
             continue;
         }
-        uint32_t c;
+        uint32_t c = 0; /* gcc -O1 does not see that n > 0 says it was written */
         int n = wfi_utf8_read(p, end, &c);
         if (n > 0 && c >= 0x80 && !w->options.ascii && !is_surrogate(c)) {
             p += n;
