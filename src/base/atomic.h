@@ -34,28 +34,24 @@ void wfi_explore_relax(void);
 #define wfi_store_relaxed(p, v) (WFI_POINT(), atomic_store_explicit((p), (v), memory_order_relaxed))
 
 #define wfi_exchange(p, v) (WFI_POINT(), atomic_exchange_explicit((p), (v), memory_order_seq_cst))
-#define wfi_exchange_acquire(p, v)                                                                 \
+#define wfi_exchange_acquire(p, v) \
     (WFI_POINT(), atomic_exchange_explicit((p), (v), memory_order_acquire))
-#define wfi_exchange_release(p, v)                                                                 \
+#define wfi_exchange_release(p, v) \
     (WFI_POINT(), atomic_exchange_explicit((p), (v), memory_order_release))
 
 /* Strong compare-and-swap; *expected receives the value found on failure. */
-#define wfi_cas(p, expected, v)                                                                    \
-    (WFI_POINT(), atomic_compare_exchange_strong_explicit((p), (expected), (v),                    \
-                                                          memory_order_seq_cst,                    \
-                                                          memory_order_seq_cst))
-#define wfi_cas_acquire(p, expected, v)                                                            \
-    (WFI_POINT(), atomic_compare_exchange_strong_explicit((p), (expected), (v),                    \
-                                                          memory_order_acquire,                    \
-                                                          memory_order_acquire))
-#define wfi_cas_release(p, expected, v)                                                            \
-    (WFI_POINT(), atomic_compare_exchange_strong_explicit((p), (expected), (v),                    \
-                                                          memory_order_release,                    \
-                                                          memory_order_relaxed))
-#define wfi_cas_relaxed(p, expected, v)                                                            \
-    (WFI_POINT(), atomic_compare_exchange_strong_explicit((p), (expected), (v),                    \
-                                                          memory_order_relaxed,                    \
-                                                          memory_order_relaxed))
+#define wfi_cas(p, expected, v)                            \
+    (WFI_POINT(), atomic_compare_exchange_strong_explicit( \
+                      (p), (expected), (v), memory_order_seq_cst, memory_order_seq_cst))
+#define wfi_cas_acquire(p, expected, v)                    \
+    (WFI_POINT(), atomic_compare_exchange_strong_explicit( \
+                      (p), (expected), (v), memory_order_acquire, memory_order_acquire))
+#define wfi_cas_release(p, expected, v)                    \
+    (WFI_POINT(), atomic_compare_exchange_strong_explicit( \
+                      (p), (expected), (v), memory_order_release, memory_order_relaxed))
+#define wfi_cas_relaxed(p, expected, v)                    \
+    (WFI_POINT(), atomic_compare_exchange_strong_explicit( \
+                      (p), (expected), (v), memory_order_relaxed, memory_order_relaxed))
 
 #define wfi_fetch_add(p, v) (WFI_POINT(), atomic_fetch_add_explicit((p), (v), memory_order_seq_cst))
 #define wfi_fetch_sub(p, v) (WFI_POINT(), atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst))
@@ -63,6 +59,11 @@ void wfi_explore_relax(void);
 #define wfi_fetch_and(p, v) (WFI_POINT(), atomic_fetch_and_explicit((p), (v), memory_order_seq_cst))
 /* For counters that order nothing. */
 #define wfi_count(p, v) (atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
+
+/* The same where one thread writes and the others only read: no locked instruction. */
+#define wfi_count_own(p)                                                            \
+    atomic_store_explicit((p), atomic_load_explicit((p), memory_order_relaxed) + 1, \
+                          memory_order_relaxed)
 
 #define wfi_fence() (WFI_POINT(), atomic_thread_fence(memory_order_seq_cst))
 #define wfi_fence_acquire() (WFI_POINT(), atomic_thread_fence(memory_order_acquire))

@@ -81,10 +81,7 @@ struct wfi_runtime {
 };
 
 /* One more relaxed count, by the only writer. */
-#define WFI_COUNT_OWN(counter)                                                                     \
-    atomic_store_explicit(&(counter),                                                              \
-                          atomic_load_explicit(&(counter), memory_order_relaxed) + 1,              \
-                          memory_order_relaxed)
+#define WFI_COUNT_OWN(counter) wfi_count_own(&(counter))
 
 /* Prepares a zeroed worker. Returns 0, -ENOMEM or a lack of descriptors; then there is nothing to
  * fini. */
