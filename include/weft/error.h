@@ -16,19 +16,19 @@
 WF_BEGIN_DECLS
 
 /* One table: name, number, text. */
-#define WF_ERROR_MAP(X)                                                                            \
-    X(WF_EBROKEN, -4097, "broken: an initialiser failed, a party left, or the pool was given up")  \
-    X(WF_ESTATE, -4098, "wrong state for this call")                                               \
-    X(WF_ETASKFAILED, -4099, "the task failed")                                                    \
-    X(WF_EWORKERDIED, -4100, "the worker that ran the task died")                                  \
-    X(WF_EPROTOCOL, -4101, "the peer broke the protocol")                                          \
-    X(WF_EFORKED, -4102, "weft cannot be used in a child made by fork")                            \
-    X(WF_ENOTWIRE, -4103, "a parameter cannot leave this process")                                 \
-    X(WF_EPARSE, -4104, "the text does not parse")                                                 \
-    X(WF_ERESOLVE, -4105, "the host name does not resolve")                                        \
-    X(WF_ETLS, -4106, "the TLS handshake or certificate check failed")                             \
-    X(WF_ETOOBIG, -4107, "larger than the limit that was set")                                     \
-    X(WF_ESHORT, -4108, "the peer ended before everything announced had arrived")                  \
+#define WF_ERROR_MAP(X)                                                                           \
+    X(WF_EBROKEN, -4097, "broken: an initialiser failed, a party left, or the pool was given up") \
+    X(WF_ESTATE, -4098, "wrong state for this call")                                              \
+    X(WF_ETASKFAILED, -4099, "the task failed")                                                   \
+    X(WF_EWORKERDIED, -4100, "the worker that ran the task died")                                 \
+    X(WF_EPROTOCOL, -4101, "the peer broke the protocol")                                         \
+    X(WF_EFORKED, -4102, "weft cannot be used in a child made by fork")                           \
+    X(WF_ENOTWIRE, -4103, "a parameter cannot leave this process")                                \
+    X(WF_EPARSE, -4104, "the text does not parse")                                                \
+    X(WF_ERESOLVE, -4105, "the host name does not resolve")                                       \
+    X(WF_ETLS, -4106, "the TLS handshake or certificate check failed")                            \
+    X(WF_ETOOBIG, -4107, "larger than the limit that was set")                                    \
+    X(WF_ESHORT, -4108, "the peer ended before everything announced had arrived")                 \
     X(WF_EDEADLOCK, -4109, "the wait could never end")
 
 enum wf_error_code {
@@ -44,7 +44,7 @@ struct wf_error {
     int exit_status; /* its exit status, or 0 */
     char task[64];   /* name of the task that failed, or empty */
     char origin[64]; /* where: host, worker or engine, or empty */
-    char text[384];  /* one sentence; each level that passes the error on may put "what: " in front */
+    char text[384];  /* one sentence; each level that passes it on may put "what: " in front */
 };
 
 /*

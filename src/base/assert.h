@@ -8,10 +8,10 @@
 
 _Noreturn void wfi_assert_fail(const char *rule, const char *file, int line);
 
-#define wfi_assert(condition, rule)                                                                \
-    do {                                                                                           \
-        if (__builtin_expect(!(condition), 0))                                                     \
-            wfi_assert_fail((rule), __FILE__, __LINE__);                                           \
+#define wfi_assert(condition, rule)                      \
+    do {                                                 \
+        if (__builtin_expect(!(condition), 0))           \
+            wfi_assert_fail((rule), __FILE__, __LINE__); \
     } while (0)
 
 #ifdef WFI_DEBUG

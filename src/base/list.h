@@ -67,7 +67,8 @@ static inline struct wfi_link *wfi_list_first(const struct wfi_list *list)
     return wfi_list_empty(list) ? NULL : list->head.next;
 }
 
-static inline struct wfi_link *wfi_list_next(const struct wfi_list *list, const struct wfi_link *link)
+static inline struct wfi_link *wfi_list_next(const struct wfi_list *list,
+                                             const struct wfi_link *link)
 {
     return link->next == &list->head ? NULL : link->next;
 }

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The monotonic clock of weft/time.h, and what is computed from it.
+ */
 #include <weft/time.h>
 
 #include <time.h>

@@ -8,8 +8,8 @@
  * Saved is what a function must preserve: x19-x30, the low halves of v8-v15, the stack pointer, and
  * the floating-point control register, which is written back only when it differs, because the
  * write drains the pipeline on many cores. The frame has the same shape on every suspended stack,
- * so the unwind information stays true across the change of sp. x30 is stored unsigned: callers that
- * use pointer authentication have signed it on their own frame before they call.
+ * so the unwind information stays true across the change of sp. x30 is stored unsigned: callers
+ * that use pointer authentication have signed it on their own frame before they call.
  */
 #if defined(__aarch64__) && !defined(WFI_SWITCH_UCONTEXT)
 

@@ -5,15 +5,15 @@
  * A level is one thing that can be cancelled or can expire as a whole: a running task, a scope's
  * body, a shielded stretch. It lives in the frame of the party (fiber or thread) that runs inside
  * it, and points to the level around it; a task spawned in a scope has the scope's level as the
- * parent of its own first one, so the chain crosses parties. Cancellation is level-triggered: a wait
- * looks up the chain, as far as the innermost shield, and is refused (-ECANCELED) while any level in
- * view has been asked, or its deadline has passed.
+ * parent of its own first one, so the chain crosses parties. Cancellation is level-triggered: a
+ * wait looks up the chain, as far as the innermost shield, and is refused (-ECANCELED) while any
+ * level in view has been asked, or its deadline has passed.
  *
  * Invariants
  *  1. `parent`, `party`, `depth` and `shield` do not change while the level is entered.
  *  2. `asked` only ever goes from 0 to 1. Who asks a level must know that it is still entered: the
- *     party itself, a child of a scope that has not been joined, or a canceller that keeps a running
- *     task from ending (the busy bit of its word, see exec).
+ *     party itself, a child of a scope that has not been joined, or a canceller that keeps a
+ * running task from ending (the busy bit of its word, see exec).
  *  3. Store-then-load on both sides: wfi_cancel_ask stores `asked`, then reads the party's outcome
  *     word; a wait stores its outcome word (pending), then reads `asked` up the chain. Both are
  *     sequentially consistent, so at least one sees the other, and a cancel is never lost.

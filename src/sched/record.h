@@ -13,11 +13,11 @@ struct wfi_worker;
 
 struct wfi_record {
     struct wfi_waiter waiter;
-    struct wfi_worker *worker;         /* when the thread is a worker of a runtime */
-    int wake_fd;                       /* made by the first wait in poll(2), else -1 */
-    WFI_ATOMIC(bool) polling;          /* the wait is in poll(2): wake through wake_fd */
-    WFI_ATOMIC(uint32_t) used;         /* 1 while a thread owns the record */
-    WFI_ATOMIC(int) tid;               /* the kernel's number */
+    struct wfi_worker *worker;             /* when the thread is a worker of a runtime */
+    int wake_fd;                           /* made by the first wait in poll(2), else -1 */
+    WFI_ATOMIC(bool) polling;              /* the wait is in poll(2): wake through wake_fd */
+    WFI_ATOMIC(uint32_t) used;             /* 1 while a thread owns the record */
+    WFI_ATOMIC(int) tid;                   /* the kernel's number */
     WFI_ATOMIC(struct wfi_record *) older; /* the list; constant once published */
 };
 
@@ -25,8 +25,9 @@ struct wfi_record {
 struct wfi_record *wfi_record_self(void);
 
 /*
- * Makes sure that the calling thread's record exists. Returns 0 or -ENOMEM; a thread that got 0 never
- * fails later. Threads that weft starts call it first of all, so that the failure has somewhere to go.
+ * Makes sure that the calling thread's record exists. Returns 0 or -ENOMEM; a thread that got 0
+ * never fails later. Threads that weft starts call it first of all, so that the failure has
+ * somewhere to go.
  */
 int wfi_record_attach(const char *name);
 
