@@ -24,13 +24,19 @@ enum wfi_fiber_state {
     WFI_FIBER_PARKED,
 };
 
+/* Something due at a time on one worker; in its heap while armed. */
+struct wfi_timer {
+    struct wfi_heap_node node;
+    void (*fire)(struct wfi_timer *timer, struct wfi_worker *worker); /* on the native stack */
+};
+
 struct wfi_fiber {
     struct wfi_waiter waiter; /* first: a fiber is a waiter */
     struct wfi_context context;
     struct wfi_worker *worker;
     struct wfi_fiber *next; /* in the ready list, an inbox or a cache: it is in one at most */
     struct wfi_job *job;    /* what it runs, or will run when it is switched to */
-    struct wfi_heap_node timer;
+    struct wfi_timer timer;
     int errno_saved;
     bool made;                 /* the context is suspended in fiber_main, ready for a job */
     WFI_ATOMIC(uint8_t) state; /* enum wfi_fiber_state, for whoever walks the registry */

@@ -127,6 +127,15 @@ const struct wf_error *wfi_worker_refusal(const struct wfi_worker *worker)
 
 static void fiber_main(void *arg);
 
+static void fiber_due(struct wfi_timer *timer, struct wfi_worker *worker)
+{
+    struct wfi_fiber *fiber = wfi_container_of(timer, struct wfi_fiber, timer);
+    if (wfi_wait_time_out(&fiber->waiter)) {
+        wfi_store_relaxed(&fiber->state, WFI_FIBER_READY);
+        queue_push(&worker->ready, fiber);
+    }
+}
+
 static void release_fiber(struct wfi_worker *worker, struct wfi_fiber *fiber)
 {
     if (fiber->made)
@@ -204,6 +213,7 @@ static struct wfi_fiber *fiber_for(struct wfi_worker *worker, struct wfi_job *jo
         if (!fiber)
             return NULL;
         fiber->waiter.kind = WFI_FIBER;
+        fiber->timer.fire = fiber_due;
         fiber->made = false;
         wfi_store_relaxed(&fiber->waiter.outcome, WFI_WOKEN);
     }
@@ -294,7 +304,7 @@ void wfi_fiber_park(struct wfi_fiber *self, struct wfi_lock *const *held, size_t
     wfi_tsan_checks_off();
     struct wfi_worker *worker = self->worker;
     if (deadline.ns != INT64_MAX)
-        wfi_heap_insert(&worker->timers, &self->timer, deadline.ns);
+        wfi_heap_insert(&worker->timers, &self->timer.node, deadline.ns);
     wfi_store_relaxed(&self->waiter.since_ns, worker->clock_ns);
     wfi_store_relaxed(&self->state, WFI_FIBER_PARKED);
     struct wfi_fiber *next = quick_next(worker);
@@ -303,8 +313,8 @@ void wfi_fiber_park(struct wfi_fiber *self, struct wfi_lock *const *held, size_t
     worker->held = held;
     worker->held_count = held_count;
     leave(worker, self, next);
-    if (wfi_heap_node_linked(&self->timer))
-        wfi_heap_remove(&worker->timers, &self->timer);
+    if (wfi_heap_node_linked(&self->timer.node))
+        wfi_heap_remove(&worker->timers, &self->timer.node);
     wfi_tsan_checks_on();
 }
 
@@ -363,6 +373,16 @@ void wfi_worker_call(void (*fn)(void *), void *arg)
         worker->ready.last = self;
     leave(worker, self, NULL);
     wfi_tsan_acquire(worker);
+    wfi_tsan_checks_on();
+}
+
+void wfi_worker_timer_set(struct wfi_worker *worker, struct wfi_timer *timer, wf_deadline deadline)
+{
+    wfi_tsan_checks_off();
+    if (wfi_heap_node_linked(&timer->node))
+        wfi_heap_remove(&worker->timers, &timer->node);
+    if (deadline.ns != INT64_MAX)
+        wfi_heap_insert(&worker->timers, &timer->node, deadline.ns);
     wfi_tsan_checks_on();
 }
 
@@ -443,12 +463,9 @@ static void run_timers(struct wfi_worker *worker)
     struct wfi_heap_node *node;
     while ((node = wfi_heap_first(&worker->timers)) && node->key <= worker->clock_ns) {
         wfi_heap_pop(&worker->timers);
-        struct wfi_fiber *fiber = wfi_container_of(node, struct wfi_fiber, timer);
+        struct wfi_timer *timer = wfi_container_of(node, struct wfi_timer, node);
         WFI_COUNT_OWN(worker->count.timers);
-        if (wfi_wait_time_out(&fiber->waiter)) {
-            wfi_store_relaxed(&fiber->state, WFI_FIBER_READY);
-            queue_push(&worker->ready, fiber);
-        }
+        timer->fire(timer, worker);
     }
 }
 
@@ -636,6 +653,9 @@ void *wfi_worker_main(void *arg)
         while (worker->call)
             make_call(worker);
     }
+    worker->clock_ns = wfi_park_ops->now();
+    run_timers(worker); /* what was put off to the next round; there is none */
+    wfi_worker_slots_clear(worker);
     drop_cache(worker);
     wfi_tsan_checks_on();
     worker->record->worker = NULL;

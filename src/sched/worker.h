@@ -16,6 +16,8 @@ enum wfi_worker_state { WFI_AWAKE, WFI_ASLEEP_WORD, WFI_ASLEEP_POLLER };
 
 struct wfi_poller;
 
+enum { WFI_WORKER_SLOTS = 8 };
+
 struct wfi_fiber_queue {
     struct wfi_fiber *first, *last;
 };
@@ -45,6 +47,7 @@ struct wfi_worker {
     struct wfi_poller *poller;       /* netpoll's; made by the first descriptor */
     WFI_ATOMIC(uint32_t) descriptors; /* netpoll's: while it is 0 nobody looks into the poller */
     const struct wf_error *refusal;
+    void *slots[WFI_WORKER_SLOTS];   /* by worker key */
     uint64_t random;
     bool searching;
 
@@ -90,6 +93,11 @@ int wfi_worker_init(struct wfi_worker *worker, struct wfi_runtime *runtime, int 
 void wfi_worker_fini(struct wfi_worker *worker);
 /* Body of the worker's thread. */
 void *wfi_worker_main(void *worker);
+
+/* Arms, moves or (WF_FOREVER) disarms a timer of the calling worker. */
+void wfi_worker_timer_set(struct wfi_worker *worker, struct wfi_timer *timer, wf_deadline deadline);
+/* Calls the destructors of the worker's slots; on its native stack, at its end. */
+void wfi_worker_slots_clear(struct wfi_worker *worker);
 
 /* Ends the worker's sleep, or makes its next one return at once. Any thread. */
 void wfi_worker_notify(struct wfi_worker *worker);
