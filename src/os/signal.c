@@ -21,11 +21,11 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
-#include "os/socket.h"
 #include "os/thread.h"
+#include "os/wakefd.h"
 
 struct slot {
-    WFI_ATOMIC(int) fd;         /* the set's eventfd plus one; 0 when not watched */
+    WFI_ATOMIC(int) fd;         /* the set's descriptor plus one; 0 when not watched */
     WFI_ATOMIC(unsigned) count; /* delivered, not yet read */
     struct sigaction previous;
 };
@@ -47,7 +47,7 @@ static void handle(int signo, siginfo_t *info, void *context)
     int fd = wfi_load(&slot->fd) - 1;
     if (fd >= 0) {
         wfi_fetch_add(&slot->count, 1u);
-        wfi_eventfd_signal(fd);
+        wfi_wakefd_set(fd);
     }
     struct sigaction previous = slot->previous;
     wfi_fetch_sub(&handlers, 1);
@@ -104,8 +104,8 @@ int wfi_signals_open(struct wfi_signals **ret_signals, const int *signals, size_
     struct wfi_signals *s = wfi_zalloc(sizeof *s + count * sizeof *s->signals);
     if (!s)
         return wf_error_set(reterr, -ENOMEM, NULL);
-    s->fd = -1;
-    int err = wfi_eventfd_open(&s->fd), signo = 0;
+    s->fd = wfi_wakefd_open();
+    int err = s->fd < 0 ? s->fd : 0, signo = 0;
     for (size_t i = 0; !err && i < count; i++) {
         signo = signals[i];
         err = watch(signo, s->fd);
@@ -130,7 +130,8 @@ void wfi_signals_close(struct wfi_signals *s)
         unwatch(s->signals[i]);
     while (wfi_load(&handlers) > 0)
         wfi_thread_yield();
-    wfi_fd_close(s->fd);
+    if (s->fd >= 0)
+        wfi_wakefd_close(s->fd);
     wfi_free(s);
 }
 
@@ -154,11 +155,11 @@ int wfi_signals_read(struct wfi_signals *s, int *ret_signo)
     if (!signo) {
         /* Drained only when nothing is left, and looked at once more: a signal that came before
          * the drain is counted by then, one after it makes the descriptor readable again. */
-        wfi_eventfd_drain(s->fd);
+        wfi_wakefd_clear(s->fd);
         signo = lowest(s);
         if (!signo)
             return -EAGAIN;
-        wfi_eventfd_signal(s->fd);
+        wfi_wakefd_set(s->fd);
     }
     wfi_fetch_sub(&slots[signo].count, 1u);
     *ret_signo = signo;

@@ -7,12 +7,10 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
@@ -468,6 +466,20 @@ int wfi_socket_peer(int fd, struct wfi_sockaddr *ret_addr)
     return 0;
 }
 
+int wfi_socket_prepare(int fd)
+{
+    int type, flags;
+    socklen_t len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+        return -errno;
+    if (type != SOCK_STREAM)
+        return -EPROTOTYPE;
+    if ((flags = fcntl(fd, F_GETFD)) < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0 ||
+        (flags = fcntl(fd, F_GETFL)) < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    return 0;
+}
+
 int wfi_socket_pair(int ret_fds[2])
 {
     int err = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret_fds);
@@ -477,41 +489,4 @@ int wfi_socket_pair(int ret_fds[2])
 int wfi_pipe_open(int ret_fds[2])
 {
     return pipe2(ret_fds, O_NONBLOCK | O_CLOEXEC) < 0 ? -errno : 0;
-}
-
-int wfi_eventfd_open(int *ret_fd)
-{
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    *ret_fd = fd;
-    return 0;
-}
-
-void wfi_eventfd_signal(int fd)
-{
-    int saved = errno;
-    uint64_t one = 1;
-    ssize_t n = RETRY(write(fd, &one, sizeof one));
-    (void)n; /* full means signalled */
-    errno = saved;
-}
-
-uint64_t wfi_eventfd_drain(int fd)
-{
-    uint64_t count = 0;
-    ssize_t n = RETRY(read(fd, &count, sizeof count));
-    return n == (ssize_t)sizeof count ? count : 0;
-}
-
-int wfi_fd_poll2(int first, short first_events, int second, short second_events, int64_t left_ns)
-{
-    struct pollfd fds[2] = {{.fd = first, .events = first_events},
-                            {.fd = second, .events = second_events}};
-    struct timespec left = {.tv_sec = (time_t)(left_ns / 1000000000),
-                            .tv_nsec = (long)(left_ns % 1000000000)};
-    int n = ppoll(fds, 2, left_ns == INT64_MAX ? NULL : &left, NULL);
-    if (n <= 0)
-        return 0;
-    return (fds[0].revents ? 1 : 0) | (fds[1].revents ? 2 : 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sockets, pipes and event descriptors. Every descriptor made here is non-blocking and closed on
+ * Sockets and pipes. Every descriptor made here is non-blocking and closed on
  * exec; no write raises SIGPIPE. Calls are repeated after EINTR and never wait: what would, gives
  * -EAGAIN. Errors are negative errno.
  */
@@ -121,23 +121,15 @@ int wfi_socket_get(int fd, enum wfi_socket_option option, int *ret_value);
 int wfi_socket_local(int fd, struct wfi_sockaddr *ret_addr);
 int wfi_socket_peer(int fd, struct wfi_sockaddr *ret_addr);
 
+/*
+ * Makes a descriptor from elsewhere non-blocking and closed on exec. Returns 0, or -EBADF,
+ * -ENOTSOCK, -EPROTOTYPE (not a stream socket).
+ */
+int wfi_socket_prepare(int fd);
+
 /* Two connected Unix stream sockets. */
 int wfi_socket_pair(int ret_fds[2]);
 /* ret_fds[0] is the end to read. */
 int wfi_pipe_open(int ret_fds[2]);
-
-/* A counter to wake a sleeper with: readable from signal until drain. */
-int wfi_eventfd_open(int *ret_fd);
-/* Signal safe. */
-void wfi_eventfd_signal(int fd);
-/* Returns how often it was signalled since the last drain. */
-uint64_t wfi_eventfd_drain(int fd);
-
-/*
- * Sleeps in poll(2) on up to two descriptors (the second may be -1) until one has one of its events
- * or an error, for at most `left_ns` (INT64_MAX: for ever). Returns bit 0 and bit 1 for the
- * descriptors that are ready; 0 after the time or a signal.
- */
-int wfi_fd_poll2(int first, short first_events, int second, short second_events, int64_t left_ns);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Addresses as text; sockets without waiting; SIGPIPE; event descriptors. */
+/* Addresses as text; sockets without waiting; SIGPIPE. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "os/socket.h"
@@ -79,7 +80,8 @@ static void not_addresses(void **state)
 
 static void ready(int fd, short events)
 {
-    assert_int_equal(wfi_fd_poll2(fd, events, -1, 0, INT64_MAX), 1);
+    struct pollfd one = {.fd = fd, .events = events};
+    assert_int_equal(poll(&one, 1, -1), 1);
 }
 
 /* A connected pair through a listener at `text`. */
@@ -258,19 +260,24 @@ static void splice_and_sendfile_move_bytes(void **state)
     }
 }
 
-static void eventfds_count_and_wake(void **state)
+static void a_strangers_socket_is_prepared(void **state)
 {
     (void)state;
-    int fd;
-    assert_int_equal(wfi_eventfd_open(&fd), 0);
-    assert_int_equal(wfi_eventfd_drain(fd), 0);
-    assert_int_equal(wfi_fd_poll2(-1, 0, fd, POLLIN, 0), 0);
-    wfi_eventfd_signal(fd);
-    wfi_eventfd_signal(fd);
-    assert_int_equal(wfi_fd_poll2(-1, 0, fd, POLLIN, INT64_MAX), 2);
-    assert_int_equal(wfi_eventfd_drain(fd), 2);
-    assert_int_equal(wfi_eventfd_drain(fd), 0);
-    wfi_fd_close(fd);
+    int fds[2], pipe_fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    assert_int_equal(wfi_socket_prepare(fds[0]), 0);
+    assert_true(fcntl(fds[0], F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+    wfi_fd_close(fds[0]);
+    wfi_fd_close(fds[1]);
+    assert_int_equal(wfi_socket_prepare(fds[0]), -EBADF);
+    assert_int_equal(wfi_pipe_open(pipe_fds), 0);
+    assert_int_equal(wfi_socket_prepare(pipe_fds[0]), -ENOTSOCK);
+    wfi_fd_close(pipe_fds[0]);
+    wfi_fd_close(pipe_fds[1]);
+    int datagram = socket(AF_UNIX, SOCK_DGRAM, 0);
+    assert_int_equal(wfi_socket_prepare(datagram), -EPROTOTYPE);
+    wfi_fd_close(datagram);
 }
 
 static void numeric_hosts_resolve(void **state)
@@ -296,7 +303,7 @@ int main(void)
         cmocka_unit_test(ports_can_be_shared),
         cmocka_unit_test(no_write_raises_sigpipe),
         cmocka_unit_test(splice_and_sendfile_move_bytes),
-        cmocka_unit_test(eventfds_count_and_wake),
+        cmocka_unit_test(a_strangers_socket_is_prepared),
         cmocka_unit_test(numeric_hosts_resolve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
