@@ -36,8 +36,10 @@ static int read_endpoint(const char *endpoint, struct wf_address *ret_address)
 /* The path is taken: is it a socket on which nobody listens any more? */
 static bool left_behind(const struct wfi_sockaddr *at)
 {
+    struct wfi_file_id file;
     int fd;
-    if (at->any.sa_family != AF_UNIX || !at->local.sun_path[0])
+    if (at->any.sa_family != AF_UNIX || !at->local.sun_path[0] ||
+        wfi_file_identify(at->local.sun_path, &file) || !file.socket)
         return false;
     int err = wfi_socket_connect_start(at, &fd);
     if (!err)
