@@ -29,12 +29,17 @@ static WFI_ATOMIC(struct slab *) slabs;
 static struct wfi_poll_desc *pool_free;
 static int reserve_used;
 
+static struct wfi_poller *poller_of(struct wfi_worker *worker)
+{
+    return wfi_load_acquire(&worker->poller); /* acquire: pairs with the release in attach */
+}
+
 /* Unregisters. Under the desc's lock. */
 static void leave_home(struct wfi_poll_desc *d)
 {
     if (!d->home)
         return;
-    wfi_poller_remove(d->home->poller, d->fd);
+    wfi_poller_remove(poller_of(d->home), d->fd);
     wfi_fetch_sub(&d->home->descriptors, 1u);
     d->home = NULL;
 }
@@ -65,7 +70,8 @@ static void evict(struct wfi_poll_desc *d, struct wfi_worker *worker)
 
 void wfi_netpoll_fini(struct wfi_worker *worker)
 {
-    if (!worker->poller)
+    struct wfi_poller *poller = poller_of(worker);
+    if (!poller)
         return;
     /* No list of a worker's descs is kept for this: it happens once, and descs stay where they are.
      */
@@ -75,14 +81,14 @@ void wfi_netpoll_fini(struct wfi_worker *worker)
     for (struct slab *slab = wfi_load_acquire(&slabs); slab; slab = slab->older)
         for (int i = 0; i < SLAB; i++)
             evict(&slab->descs[i], worker);
-    wfi_poller_destroy(worker->poller);
-    worker->poller = NULL;
+    wfi_poller_destroy(poller);
+    wfi_store_relaxed(&worker->poller, NULL); /* nobody is left to see it */
 }
 
 int wfi_netpoll_run(struct wfi_worker *worker, wf_deadline deadline)
 {
     struct wfi_poll_event events[EVENTS];
-    int n = wfi_poller_wait(worker->poller, events, EVENTS, deadline);
+    int n = wfi_poller_wait(poller_of(worker), events, EVENTS, deadline);
     for (int i = 0; i < n; i++) {
         struct wfi_poll_target *target = events[i].tag;
         target->ready(target, events[i].ready);
@@ -92,10 +98,15 @@ int wfi_netpoll_run(struct wfi_worker *worker, wf_deadline deadline)
 
 int wfi_netpoll_attach(struct wfi_worker *worker, struct wf_error *reterr)
 {
-    int err = worker->poller ? 0 : wfi_poller_create(&worker->poller, reterr);
-    if (!err)
-        wfi_fetch_add(&worker->descriptors, 1u);
-    return err;
+    if (!poller_of(worker)) {
+        struct wfi_poller *poller;
+        int err = wfi_poller_create(&poller, reterr);
+        if (err)
+            return err;
+        wfi_store_release(&worker->poller, poller); /* release: pairs with poller_of */
+    }
+    wfi_fetch_add(&worker->descriptors, 1u);
+    return 0;
 }
 
 void wfi_netpoll_detach(struct wfi_worker *worker)
@@ -106,7 +117,7 @@ void wfi_netpoll_detach(struct wfi_worker *worker)
 int wfi_netpoll_watch(struct wfi_worker *worker, int fd, uint32_t interest,
                       struct wfi_poll_target *target)
 {
-    return wfi_poller_watch(worker->poller, fd, interest, target);
+    return wfi_poller_watch(poller_of(worker), fd, interest, target);
 }
 
 static void desc_ready(struct wfi_poll_target *target, uint32_t ready)
@@ -214,7 +225,7 @@ static int find_home(struct wfi_poll_desc *d)
     int err = wfi_netpoll_attach(worker, NULL);
     if (err)
         return err;
-    err = wfi_poller_add(worker->poller, d->fd, &d->target);
+    err = wfi_poller_add(poller_of(worker), d->fd, &d->target);
     if (err)
         wfi_netpoll_detach(worker);
     else

@@ -692,7 +692,7 @@ void wfi_worker_notify(struct wfi_worker *worker)
     if (state == WFI_AWAKE || !wfi_cas(&worker->state, &state, WFI_AWAKE))
         return;
     if (state == WFI_ASLEEP_POLLER)
-        wfi_poller_wake(worker->poller);
+        wfi_poller_wake(wfi_load_acquire(&worker->poller));
     else
         wfi_park_ops->wake(&worker->state);
 }

@@ -44,7 +44,9 @@ struct wfi_worker {
     struct wfi_fiber *ended;         /* to be cached after the switch */
     void (*call)(void *);            /* to be run on the native stack */
     void *call_arg;
-    struct wfi_poller *poller;       /* netpoll's; made by the first descriptor */
+    /* netpoll's; made by the first descriptor. Only its own fibers write it, but one after another:
+     * to the race detector they are strangers. */
+    WFI_ATOMIC(struct wfi_poller *) poller;
     WFI_ATOMIC(uint32_t) descriptors; /* netpoll's: while it is 0 nobody looks into the poller */
     const struct wf_error *refusal;
     void *slots[WFI_WORKER_SLOTS];   /* by worker key */
