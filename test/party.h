@@ -27,12 +27,7 @@
 #include "os/thread.h"
 #include "sched/cancel.h"
 #include "sched/park.h"
-#if __has_include("sched/runtime.h")
 #include "sched/runtime.h"
-#define PARTY_FIBERS 1
-#else
-#define PARTY_FIBERS 0
-#endif
 
 enum party_mode { PARTY_THREADS, PARTY_FIBERS_1, PARTY_FIBERS_4, PARTY_MIXED };
 
@@ -47,9 +42,7 @@ struct party {
     struct wfi_cancel level; /* party_cancel asks it */
     struct party *all;
     void (*fn)(struct party *self);
-#if PARTY_FIBERS
     struct wfi_routine routine;
-#endif
     struct wfi_thread thread;
     bool on_thread;
 };
@@ -155,12 +148,10 @@ static inline void party_run(enum party_mode mode, int count, void (*fn)(struct 
     static struct party parties[PARTY_MAX];
     party_check(count <= PARTY_MAX);
     memset((void *)parties, 0, sizeof parties);
-#if PARTY_FIBERS
     struct wfi_runtime *runtime = NULL;
     struct wfi_runtime_options options = {.workers = mode == PARTY_FIBERS_1 ? 1 : 4};
     if (mode != PARTY_THREADS)
         party_equal(wfi_runtime_create(&options, &runtime, NULL), 0);
-#endif
     for (int i = 0; i < count; i++) {
         struct party *p = &parties[i];
         p->index = i;
@@ -177,22 +168,16 @@ static inline void party_run(enum party_mode mode, int count, void (*fn)(struct 
         snprintf(name, sizeof name, "party_%d", i);
         if (p->on_thread)
             party_equal(wfi_thread_start(&p->thread, name, 0, party_thread, p), 0);
-#if PARTY_FIBERS
         else
             wfi_routine_start(&p->routine, runtime, name, party_main, p);
-#endif
     }
     for (int i = 0; i < count; i++) {
         if (parties[i].on_thread)
             wfi_thread_join(&parties[i].thread);
-#if PARTY_FIBERS
         else
             party_equal(wfi_routine_join(&parties[i].routine, party_soon()), 0);
-#endif
     }
-#if PARTY_FIBERS
     wfi_runtime_destroy(runtime);
-#endif
 }
 
 static enum party_mode party_modes[] = {PARTY_THREADS, PARTY_FIBERS_1, PARTY_FIBERS_4, PARTY_MIXED};
@@ -204,7 +189,6 @@ static inline enum party_mode party_mode_of(void **state)
 }
 
 /* Entries of a cmocka table. */
-#if PARTY_FIBERS
 #define PARTY_TEST(test)                                                    \
     {#test " on threads", test, NULL, NULL, &party_modes[0]},               \
         {#test " on fibers, 1 worker", test, NULL, NULL, &party_modes[1]},  \
@@ -212,11 +196,5 @@ static inline enum party_mode party_mode_of(void **state)
     {                                                                       \
 #test " mixed", test, NULL, NULL, &party_modes[3]                   \
     }
-#else
-#define PARTY_TEST(test)                                       \
-    {                                                          \
-#test " on threads", test, NULL, NULL, &party_modes[0] \
-    }
-#endif
 
 #endif
