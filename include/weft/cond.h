@@ -37,7 +37,7 @@ WF_API void wf_condition_init(struct wf_condition *c, struct wf_mutex *m);
 
 /*
  * Ends the use of `c`, on which nobody may wait; the storage may go afterwards.
- * Context: any; after everybody else's last call.
+ * Context: any, never blocks; after everybody else's last call.
  */
 WF_API void wf_condition_fini(struct wf_condition *c);
 
@@ -66,7 +66,10 @@ WF_API WF_MUST_USE int wf_condition_wait(struct wf_condition *c, wf_deadline dea
  */
 WF_API ssize_t wf_condition_notify(struct wf_condition *c, size_t n);
 
-/* The same for all that wait. */
+/*
+ * The same for all that wait.
+ * Context: any, never blocks.
+ */
 WF_API ssize_t wf_condition_notify_all(struct wf_condition *c);
 
 WF_END_DECLS

@@ -31,8 +31,8 @@ WF_API void wf_event_init(struct wf_event *e);
 
 /*
  * Ends the use of `e`, for which nobody may wait; the storage may go afterwards. One that has
- * waited for the event may call this at once. Context: any; after everybody else's last call but a
- * set that is about to return.
+ * waited for the event may call this at once.
+ * Context: any, never blocks; after everybody else's last call but a set that is about to return.
  */
 WF_API void wf_event_fini(struct wf_event *e);
 

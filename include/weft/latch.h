@@ -31,7 +31,8 @@ WF_API void wf_latch_init(struct wf_latch *l, uint64_t count);
 
 /*
  * Ends the use of `l`, for which nobody may wait; the storage may go afterwards. One that has
- * waited for the latch may call this at once. Context: any; after everybody else's last call but a
+ * waited for the latch may call this at once.
+ * Context: any, never blocks; after everybody else's last call but a
  * count-down that is about to return.
  */
 WF_API void wf_latch_fini(struct wf_latch *l);

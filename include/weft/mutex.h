@@ -92,7 +92,9 @@ WF_API WF_MUST_USE int wf_mutex_try_lock(struct wf_mutex *m);
  */
 WF_API int wf_mutex_unlock(struct wf_mutex *m);
 
-/* The same for a mutex that its owner may lock again: unlocked as many times as locked, it is free.
+/*
+ * The same for a mutex that its owner may lock again: unlocked as many times as locked, it is free.
+ * Context: any, never blocks; nobody else uses `m` then.
  */
 WF_API void wf_recursive_mutex_init(struct wf_recursive_mutex *m);
 WF_API void wf_recursive_mutex_fini(struct wf_recursive_mutex *m);
@@ -133,6 +135,11 @@ WF_API int wf_recursive_mutex_unlock(struct wf_recursive_mutex *m);
 struct wf_locked {
     struct wf_mutex *mutex;
 };
+
+/*
+ * The two ends of a WF_LOCKED block; not for anything else.
+ * Context: thread or fiber; any number of callers.
+ */
 WF_API struct wf_locked wf_locked_enter(struct wf_mutex *m);
 WF_API void wf_locked_leave(struct wf_locked *held);
 

@@ -50,7 +50,7 @@ WF_API int wf_semaphore_init(struct wf_semaphore *s, uint64_t permits, uint64_t 
 
 /*
  * Ends the use of `s`, for which nobody may wait; the storage may go afterwards.
- * Context: any; after everybody else's last call.
+ * Context: any, never blocks; after everybody else's last call.
  */
 WF_API void wf_semaphore_fini(struct wf_semaphore *s);
 

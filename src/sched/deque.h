@@ -4,9 +4,9 @@
  * steal at the top, first in first out.
  *
  * The algorithm is Chase and Lev, "Dynamic circular work-stealing deque" (SPAA 2005), with the
- * memory orders of Le, Pop, Cohen and Nardelli, "Correct and efficient work-stealing for weak memory
- * models" (PPoPP 2013). Where it departs: an array that was outgrown is kept until the deque is
- * destroyed, so that a thief that still reads it finds live memory (all of them together are no
+ * memory orders of Le, Pop, Cohen and Nardelli, "Correct and efficient work-stealing for weak
+ * memory models" (PPoPP 2013). Where it departs: an array that was outgrown is kept until the deque
+ * is destroyed, so that a thief that still reads it finds live memory (all of them together are no
  * larger than the last one).
  *
  * Why it is right, in short
@@ -15,9 +15,9 @@
  *   2. The one contest is for the last job. The owner stores bottom, then loads top; a thief loads
  *      top, then bottom; a fence stands between on both sides, so at least one sees the other, and
  *      both then settle it by the compare-and-swap on top.
- *   3. A thief reads the job before its compare-and-swap; if the swap fails the value is dropped. The
- *      slot cannot have been written again while top stood at i, for the owner never lets
- *      bottom - top reach the size of the array.
+ *   3. A thief reads the job before its compare-and-swap; if the swap fails the value is dropped.
+ * The slot cannot have been written again while top stood at i, for the owner never lets bottom -
+ * top reach the size of the array.
  */
 #ifndef WFI_SCHED_DEQUE_H
 #define WFI_SCHED_DEQUE_H
@@ -30,7 +30,7 @@
 struct wfi_deque_array;
 
 struct wfi_deque {
-    _Alignas(64) WFI_ATOMIC(int64_t) top; /* thieves and owner */
+    _Alignas(64) WFI_ATOMIC(int64_t) top;    /* thieves and owner */
     _Alignas(64) WFI_ATOMIC(int64_t) bottom; /* written by the owner */
     WFI_ATOMIC(struct wfi_deque_array *) array;
     int64_t top_seen; /* the owner's: a value top has had; saves the load in push */

@@ -2,8 +2,9 @@
 /*
  * A fiber: a stack of its own and a place on one worker. The control block stands at the top of its
  * stack, in the one page that every started fiber has touched anyway. A started fiber stays on its
- * worker until its job has ended; so everything below that is not atomic is touched by that worker's
- * thread only. A fiber whose job has ended is kept, suspended where it would take the next one.
+ * worker until its job has ended; so everything below that is not atomic is touched by that
+ * worker's thread only. A fiber whose job has ended is kept, suspended where it would take the next
+ * one.
  */
 #ifndef WFI_SCHED_FIBER_H
 #define WFI_SCHED_FIBER_H

@@ -135,7 +135,8 @@ static void sleep_in_parallel(struct wfi_runtime *runtime)
     }
     for (int i = 0; i < N; i++)
         join(&routines[i]);
-    assert_true(wf_now() - start < N * WF_MILLISECONDS(20)); /* one after another it were a second */
+    assert_true(wf_now() - start <
+                N * WF_MILLISECONDS(20)); /* one after another it were a second */
 }
 
 static void sleeping_fibers_hold_no_worker(void **state)

@@ -10,9 +10,9 @@ struct wfi_worker;
 
 struct wfi_job {
     /*
-     * Called once, on a fiber of `worker`. The job's memory belongs to this call: the scheduler does
-     * not touch it afterwards. If wfi_worker_refusal(worker) is not NULL there was no stack to be
-     * had: then the call is made on the worker's own stack, must not block, and only reports the
+     * Called once, on a fiber of `worker`. The job's memory belongs to this call: the scheduler
+     * does not touch it afterwards. If wfi_worker_refusal(worker) is not NULL there was no stack to
+     * be had: then the call is made on the worker's own stack, must not block, and only reports the
      * error.
      */
     void (*run)(struct wfi_job *job, struct wfi_worker *worker);

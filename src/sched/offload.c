@@ -19,8 +19,8 @@ struct pool {
     const char *name;
     int cap;
     struct wfi_lock lock;
-    struct wfi_list queue;      /* of calls */
-    struct wfi_wait_list idle;  /* of threads */
+    struct wfi_list queue;     /* of calls */
+    struct wfi_wait_list idle; /* of threads */
     int threads, idle_threads, queued, started;
     uint64_t calls, slow_starts;
 };
@@ -162,7 +162,8 @@ int wfi_offload_run(enum wfi_offload_class class, struct wfi_offload_call *call,
     }
     struct wfi_wait_node node = {0};
     if (!call->release)
-        return wfi_wait_uncancelable(&call->waits, &pool->lock, &node, pool->name, call, WF_FOREVER);
+        return wfi_wait_uncancelable(&call->waits, &pool->lock, &node, pool->name, call,
+                                     WF_FOREVER);
     int err = wfi_wait(&call->waits, &pool->lock, &node, pool->name, call, deadline);
     if (!err)
         return 0;

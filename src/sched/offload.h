@@ -6,8 +6,8 @@
  *
  * Invariants
  *   1. Queue, counts and idle list of a class are under its lock.
- *   2. A call with a release function has two holders, its caller and the pool; whoever drops it last
- *      releases it. So a caller may give up (deadline, cancel) on a call that is still in a system
+ *   2. A call with a release function has two holders, its caller and the pool; whoever drops it
+ * last releases it. So a caller may give up (deadline, cancel) on a call that is still in a system
  *      call. One without is in its caller's frame, and waited for whatever happens.
  *   3. A queued call that nobody waits for any more is not started.
  */
@@ -30,9 +30,9 @@ struct wfi_offload_call {
 };
 
 /*
- * Has call->run(call) made by a thread of the class and waits for its end. `call` has run and release
- * set and the rest zeroed. In any case the caller then drops its hold, if there is a release; if there
- * is none, neither deadline nor cancel end the wait.
+ * Has call->run(call) made by a thread of the class and waits for its end. `call` has run and
+ * release set and the rest zeroed. In any case the caller then drops its hold, if there is a
+ * release; if there is none, neither deadline nor cancel end the wait.
  *
  * Returns 0 when run has returned, -ETIMEDOUT or -ECANCELED (run may be going on, or will not be
  * called), or -EAGAIN when no thread could be started and there is none.

@@ -199,7 +199,8 @@ static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t co
         over = end_own_wait(self, ETIMEDOUT);
     int err = 0;
     if (over) {
-        unlock_all(held, count); /* nobody else has a part in this wait: no sleep to be woken from */
+        unlock_all(held,
+                   count); /* nobody else has a part in this wait: no sleep to be woken from */
     } else if (self->kind == WFI_FIBER) {
         wfi_fiber_park((struct wfi_fiber *)self, held, count, earliest);
     } else {

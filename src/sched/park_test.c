@@ -36,10 +36,10 @@ static void *wait_there(void *arg)
     wfi_store(&place->level, &level);
     struct wfi_wait_node node = {0};
     wfi_lock_lock(&place->lock);
-    place->result = place->fd ? wfi_wait_fd(&place->list, &place->lock, &node, place->fd, POLLIN,
-                                            "test", place, place->deadline)
-                              : wfi_wait(&place->list, &place->lock, &node, "test", place,
-                                         place->deadline);
+    place->result =
+        place->fd ? wfi_wait_fd(&place->list, &place->lock, &node, place->fd, POLLIN, "test", place,
+                                place->deadline)
+                  : wfi_wait(&place->list, &place->lock, &node, "test", place, place->deadline);
     place->handed = node.slot;
     if (place->shielded)
         wfi_cancel_leave(&shield);

@@ -8,9 +8,9 @@
 #include "sched/worker.h"
 
 /*
- * Runtimes are listed under `lock`, which is held for a few instructions by start and end, and while
- * a reader walks. A reader that cannot get it (a dump in the very moment of an end, or of another
- * dump that is stuck in its output) goes on without the runtimes rather than wait for ever.
+ * Runtimes are listed under `lock`, which is held for a few instructions by start and end, and
+ * while a reader walks. A reader that cannot get it (a dump in the very moment of an end, or of
+ * another dump that is stuck in its output) goes on without the runtimes rather than wait for ever.
  */
 static struct wfi_lock lock;
 static struct wfi_runtime *newest;
@@ -79,7 +79,8 @@ static void view_fiber(void *block, void *arg)
     uint8_t state = wfi_load_relaxed(&fiber->state);
     if (state < WFI_FIBER_READY || state > WFI_FIBER_PARKED)
         return;
-    struct wfi_party_view view = {.kind = "fiber", .runtime = walk->runtime, .state = states[state]};
+    struct wfi_party_view view = {
+        .kind = "fiber", .runtime = walk->runtime, .state = states[state]};
     view_waiter(&fiber->waiter, &view, walk->now);
     view.worker = fiber->worker->index;
     view.id = wfi_load_relaxed(&fiber->id);
@@ -134,13 +135,13 @@ static void print_party(const struct wfi_party_view *party, void *arg)
     int len = snprintf(text, sizeof text, "%s", party->kind);
     size_t room = sizeof text;
     if (party->runtime)
-        len += snprintf(text + len, room - (size_t)len, " %s_%d.%llu", party->runtime, party->worker,
-                        (unsigned long long)party->id);
+        len += snprintf(text + len, room - (size_t)len, " %s_%d.%llu", party->runtime,
+                        party->worker, (unsigned long long)party->id);
     else
         len += snprintf(text + len, room - (size_t)len, " %llu", (unsigned long long)party->id);
-    len += snprintf(text + len, room - (size_t)len, " %s%s%s%s",
-                    party->name[0] ? party->name : "-", party->task ? " task " : "",
-                    party->task ? party->task : "", party->reason ? "" : " ");
+    len += snprintf(text + len, room - (size_t)len, " %s%s%s%s", party->name[0] ? party->name : "-",
+                    party->task ? " task " : "", party->task ? party->task : "",
+                    party->reason ? "" : " ");
     if (party->reason && (size_t)len < room)
         len += snprintf(text + len, room - (size_t)len, " waiting %.3f s for %s %p",
                         (double)party->age_ns / 1e9, party->reason, party->object);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What runs can be seen: every runtime, its workers and their fibers, and every thread that has
- * called weft, with name, state, age, reason and the object waited for. The reader takes no lock that
- * a stuck program could hold: thread records and stack blocks are never unmapped while they can be
- * found here, and what is printed of them are single words.
+ * called weft, with name, state, age, reason and the object waited for. The reader takes no lock
+ * that a stuck program could hold: thread records and stack blocks are never unmapped while they
+ * can be found here, and what is printed of them are single words.
  *
  * What runs below exec knows no tasks; exec adds its part through a hook.
  */
@@ -20,16 +20,16 @@ void wfi_registry_remove(struct wfi_runtime *runtime);
 
 /* One party as the registry saw it; the texts are copies, or static. */
 struct wfi_party_view {
-    const char *kind;      /* "fiber" or "thread" */
-    const char *runtime;   /* a fiber's, or NULL */
-    int worker;            /* the worker's number, or -1 */
-    uint64_t id;           /* a fiber's number on its worker, a thread's kernel number */
+    const char *kind;    /* "fiber" or "thread" */
+    const char *runtime; /* a fiber's, or NULL */
+    int worker;          /* the worker's number, or -1 */
+    uint64_t id;         /* a fiber's number on its worker, a thread's kernel number */
     char name[32];
-    const char *task;      /* the name of the task that runs there, or NULL */
-    const char *state;     /* "running", "ready", "waiting" */
-    const char *reason;    /* why it waits, or NULL */
-    const void *object;    /* what it waits for, or NULL */
-    int64_t age_ns;        /* since when it waits; 0 when unknown */
+    const char *task;   /* the name of the task that runs there, or NULL */
+    const char *state;  /* "running", "ready", "waiting" */
+    const char *reason; /* why it waits, or NULL */
+    const void *object; /* what it waits for, or NULL */
+    int64_t age_ns;     /* since when it waits; 0 when unknown */
 };
 
 /* Calls fn for every live party. fn must not destroy a runtime. */

@@ -4,13 +4,14 @@
  * value: a process may have several, and they share nothing.
  *
  * The life of a job: submitted from a worker it goes to that worker's deque, from elsewhere to the
- * runtime's injector; a worker pops, takes or steals it, gives it a fiber (a stack) and runs it. From
- * then on the fiber stays on that worker.
+ * runtime's injector; a worker pops, takes or steals it, gives it a fiber (a stack) and runs it.
+ * From then on the fiber stays on that worker.
  *
  * Waking workers. Publish, fence, read the idle mask (wfi_runtime_submit) against announce idle,
- * fence, look at all queues again, sleep (idle in worker.c): whichever fence comes first, either the
- * submitter sees the idle worker or the worker sees the job. At most one worker searches without
- * work; while one does, a submitter wakes nobody, and a searcher that finds work wakes the next.
+ * fence, look at all queues again, sleep (idle in worker.c): whichever fence comes first, either
+ * the submitter sees the idle worker or the worker sees the job. At most one worker searches
+ * without work; while one does, a submitter wakes nobody, and a searcher that finds work wakes the
+ * next.
  */
 #ifndef WFI_SCHED_RUNTIME_H
 #define WFI_SCHED_RUNTIME_H
@@ -24,11 +25,11 @@ struct wfi_runtime;
 struct wfi_worker;
 
 struct wfi_runtime_options {
-    int workers;         /* 0: one per usable CPU (affinity and cgroup quota) */
-    size_t stack_bytes;  /* 0: 256 KiB; reserved, committed as touched */
-    const char *name;    /* prefix of the workers' names, default "weft" */
-    size_t deque_slots;  /* 0: 256; a power of two; tests make it tiny */
-    int cached_fibers;   /* kept per worker; 0: 64, -1: none */
+    int workers;        /* 0: one per usable CPU (affinity and cgroup quota) */
+    size_t stack_bytes; /* 0: 256 KiB; reserved, committed as touched */
+    const char *name;   /* prefix of the workers' names, default "weft" */
+    size_t deque_slots; /* 0: 256; a power of two; tests make it tiny */
+    int cached_fibers;  /* kept per worker; 0: 64, -1: none */
 };
 
 enum { WFI_WORKERS_MAX = 256 };
@@ -36,8 +37,8 @@ enum { WFI_WORKERS_MAX = 256 };
 /*
  * Starts the workers.
  *
- * Returns 0, or -EINVAL (workers below 0 or above 256, a stack below 16 KiB, a deque size that is no
- * power of two), -ENOMEM, -EAGAIN (no more threads), WF_EFORKED.
+ * Returns 0, or -EINVAL (workers below 0 or above 256, a stack below 16 KiB, a deque size that is
+ * no power of two), -ENOMEM, -EAGAIN (no more threads), WF_EFORKED.
  */
 int wfi_runtime_create(const struct wfi_runtime_options *options, struct wfi_runtime **ret_runtime,
                        struct wf_error *reterr);
@@ -64,8 +65,8 @@ const struct wf_error *wfi_worker_refusal(const struct wfi_worker *worker);
 
 /*
  * Runs fn(arg) on the calling worker's own stack and returns when it has: for code that wants more
- * stack than a fiber has, or keeps thread state (libcurl). fn must not block. On a plain thread it is
- * just called.
+ * stack than a fiber has, or keeps thread state (libcurl). fn must not block. On a plain thread it
+ * is just called.
  */
 void wfi_worker_call(void (*fn)(void *), void *arg);
 

@@ -19,7 +19,8 @@ void wf_worker_call(void (*fn)(void *), void *arg)
     wfi_worker_call(fn, arg);
 }
 
-/* Slots. A key's state is its number plus one; the table of destructors only grows, under `lock`. */
+/* Slots. A key's state is its number plus one; the table of destructors only grows, under `lock`.
+ */
 
 static struct wfi_lock lock;
 static void (*destructors[WFI_WORKER_SLOTS])(void *);
@@ -86,8 +87,8 @@ struct wf_watch {
     struct wfi_worker *worker;
     struct wfi_timer timer;
     struct target *targets;
-    /* An event that was fetched together with the one being dealt with may point to a target that is
-     * forgotten meanwhile; so targets are reused, and freed with the watch. */
+    /* An event that was fetched together with the one being dealt with may point to a target that
+     * is forgotten meanwhile; so targets are reused, and freed with the watch. */
     struct target *spare;
     int in_call;
     bool closed;

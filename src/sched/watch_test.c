@@ -119,7 +119,7 @@ static void a_workers_value_is_destroyed_with_it(void **state)
 struct gate {
     struct wfi_offload_call call;
     int read_end;
-    WFI_ATOMIC(int) *released;
+    WFI_ATOMIC(int) * released;
 };
 
 static void wait_at_gate(struct wfi_offload_call *call)

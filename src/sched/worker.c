@@ -12,20 +12,20 @@
  *  1. A fiber is in at most one of: the ready list, an inbox, the cache, `current`. It enters ready
  *     or an inbox only through wfi_fiber_ready (by whoever won its outcome word), a yield, or its
  *     start; so it is run once per wake.
- *  2. What a parking fiber leaves behind (locks to release, itself to cache) is in `held` and `ended`;
- *     the context that runs next deals with it before anything else (after_switch). The array behind
- *     `held` is in the parked fiber's frame; the fiber cannot be resumed meanwhile, since it is this
- *     thread that would do it.
- *  3. `inbox` is pushed by anybody and emptied by the worker. A pusher that found it empty notifies:
- *     push, then read `state` against set `state` asleep, then read `inbox`; both sides sequentially
- *     consistent, so a wake is never slept through.
- *  4. The housekeeping budget adapts to 50 us: a worker whose fibers run long between switches looks
- *     at its descriptors and timers as often as one whose fibers run short.
+ *  2. What a parking fiber leaves behind (locks to release, itself to cache) is in `held` and
+ * `ended`; the context that runs next deals with it before anything else (after_switch). The array
+ * behind `held` is in the parked fiber's frame; the fiber cannot be resumed meanwhile, since it is
+ * this thread that would do it.
+ *  3. `inbox` is pushed by anybody and emptied by the worker. A pusher that found it empty
+ * notifies: push, then read `state` against set `state` asleep, then read `inbox`; both sides
+ * sequentially consistent, so a wake is never slept through.
+ *  4. The housekeeping budget adapts to 50 us: a worker whose fibers run long between switches
+ * looks at its descriptors and timers as often as one whose fibers run short.
  *
  * TSan is told of switches but not of an order between them (see os/context.h), so to it each fiber
  * is a thread of its own and the worker's fields are shared without a lock. They are this file's
- * alone; it runs with the checks off and tells TSan the orders that are real: submit before run, and
- * wake before resume (the latter by the atomics in park.c).
+ * alone; it runs with the checks off and tells TSan the orders that are real: submit before run,
+ * and wake before resume (the latter by the atomics in park.c).
  */
 #include "sched/worker.h"
 
@@ -272,8 +272,8 @@ static void fiber_main(void *arg)
         worker->live--;
         wfi_store_relaxed(&worker->count.live, worker->live);
         if (!WFI_TSAN && worker->budget > 0 && !worker->ready.first) {
-            /* The next job can have this very stack: no switch at all. Not under TSan, to which both
-             * would be one thread, and a race between them hidden. */
+            /* The next job can have this very stack: no switch at all. Not under TSan, to which
+             * both would be one thread, and a race between them hidden. */
             struct wfi_job *next = wfi_deque_pop(&worker->deque);
             if (next) {
                 worker->budget--;
@@ -288,7 +288,8 @@ static void fiber_main(void *arg)
         struct wfi_fiber *next = quick_next(worker);
         worker->ended = self;
         if (WFI_TSAN) {
-            self->made = false; /* a stack of TSan's stays one thread; the next job gets a new one */
+            self->made =
+                false; /* a stack of TSan's stays one thread; the next job gets a new one */
             struct wfi_context *to = aim(worker, next);
             wfi_tsan_release(self);
             wfi_tsan_checks_on();
@@ -518,7 +519,8 @@ static struct wfi_fiber *find_work(struct wfi_worker *worker)
     }
 }
 
-/* Anything a sleeping worker would have to get up for, looked at after it has said that it sleeps. */
+/* Anything a sleeping worker would have to get up for, looked at after it has said that it sleeps.
+ */
 static bool work_in_sight(struct wfi_worker *worker)
 {
     struct wfi_runtime *runtime = worker->runtime;

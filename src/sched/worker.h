@@ -31,25 +31,25 @@ struct wfi_worker {
 
     /* The worker's thread alone; several contexts of it. */
     struct wfi_context native;
-    struct wfi_fiber *current;       /* NULL on the native stack */
-    struct wfi_fiber_queue ready;    /* started fibers, first come first served */
-    struct wfi_fiber *cache;         /* fibers without a job, last in first out */
+    struct wfi_fiber *current;    /* NULL on the native stack */
+    struct wfi_fiber_queue ready; /* started fibers, first come first served */
+    struct wfi_fiber *cache;      /* fibers without a job, last in first out */
     int cached, cached_max;
-    uint64_t live;                   /* started fibers that have not ended */
-    int budget, budget_full;         /* switches until the next housekeeping */
-    int64_t clock_ns;                /* of the last housekeeping */
+    uint64_t live;           /* started fibers that have not ended */
+    int budget, budget_full; /* switches until the next housekeeping */
+    int64_t clock_ns;        /* of the last housekeeping */
     struct wfi_heap timers;
-    struct wfi_lock *const *held;    /* to be released after the switch */
+    struct wfi_lock *const *held; /* to be released after the switch */
     size_t held_count;
-    struct wfi_fiber *ended;         /* to be cached after the switch */
-    void (*call)(void *);            /* to be run on the native stack */
+    struct wfi_fiber *ended; /* to be cached after the switch */
+    void (*call)(void *);    /* to be run on the native stack */
     void *call_arg;
     /* netpoll's; made by the first descriptor. Only its own fibers write it, but one after another:
      * to the race detector they are strangers. */
     WFI_ATOMIC(struct wfi_poller *) poller;
     WFI_ATOMIC(uint32_t) descriptors; /* netpoll's: while it is 0 nobody looks into the poller */
     const struct wf_error *refusal;
-    void *slots[WFI_WORKER_SLOTS];   /* by worker key */
+    void *slots[WFI_WORKER_SLOTS]; /* by worker key */
     uint64_t random;
     bool searching;
 
@@ -60,9 +60,10 @@ struct wfi_worker {
     } count;
 
     /* Written by anybody. */
-    _Alignas(64) WFI_ATOMIC(struct wfi_fiber *) inbox; /* fibers woken from elsewhere, newest first */
-    WFI_ATOMIC(uint32_t) state;                        /* enum wfi_worker_state */
-    WFI_ATOMIC(int) cpu;                               /* where it went to sleep */
+    _Alignas(64)
+        WFI_ATOMIC(struct wfi_fiber *) inbox; /* fibers woken from elsewhere, newest first */
+    WFI_ATOMIC(uint32_t) state;               /* enum wfi_worker_state */
+    WFI_ATOMIC(int) cpu;                      /* where it went to sleep */
 
     struct wfi_deque deque;
 };

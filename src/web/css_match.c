@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The matcher of web/css.h: what a compiled list of selectors says to an open tag.
+ */
 #include "web/css.h"
 
 #include <errno.h>
