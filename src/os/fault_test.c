@@ -194,7 +194,8 @@ static void touch_wild_page(void)
 {
     size_t page = wfi_page_bytes();
     void *low;
-    if (wfi_memory_reserve(page, page, &low) || wfi_memory_guard(low, page, page, 1) != 1)
+    if (wfi_memory_reserve(page, page, &low) ||
+        wfi_memory_guard(&(struct iovec){low, page}, 1) != 1)
         _exit(73);
     wild = low;
     if (wfi_fault_install(fiber_name, NULL) || wfi_fault_thread_init())

@@ -21,6 +21,9 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+/* In place of a descriptor: this process (linux/pidfd.h, too new to be included). */
+#define PIDFD_OF_SELF (-10000)
+
 /* By mprotect a guard in the middle of a mapping makes three of one. */
 #define MAPPINGS_PER_GUARD 2
 
@@ -71,24 +74,43 @@ int wfi_memory_reserve(size_t bytes, size_t align, void **ret_low)
     return 0;
 }
 
-int wfi_memory_commit(void *low, size_t bytes)
+static int one_by_one(const struct iovec *ranges, int count, int advice)
 {
-    if (wfi_alloc_should_fail())
-        return -ENOMEM;
-    if (madvise(low, bytes, MADV_POPULATE_WRITE) == 0)
-        return 0;
-    if (errno != EINVAL)
-        return -ENOMEM;
-    /* Before Linux 5.14: touch each page, without changing what others may be writing there. */
-    for (size_t at = 0; at < bytes; at += wfi_page_bytes())
-        wfi_fetch_or((_Atomic unsigned char *)low + at, 0);
-    return 0;
+    int done = 0;
+    while (done < count && madvise(ranges[done].iov_base, ranges[done].iov_len, advice) == 0)
+        done++;
+    return done;
 }
 
-void wfi_memory_decommit(void *low, size_t bytes)
+/* Returns how many of the ranges, from the first on, took the advice; errno says why not more. */
+static int advise(const struct iovec *ranges, int count, int advice)
 {
-    if (bytes)
-        wfi_assert(madvise(low, bytes, MADV_DONTNEED) == 0, "only whole reserved pages decommit");
+    static WFI_ATOMIC(bool) single; /* the kernel wants them one by one */
+    wfi_debug_assert(count <= WFI_MEMORY_RANGES_MAX, "ranges come in small numbers");
+    /* relaxed: a hint that everybody finds out for himself */
+    if (count == 1 || wfi_load_relaxed(&single) || wfi_under_valgrind())
+        return one_by_one(ranges, count, advice);
+    ssize_t bytes = syscall(SYS_process_madvise, PIDFD_OF_SELF, ranges, (size_t)count, advice, 0u);
+    if (bytes < 0) {
+        if (errno != ENOMEM)
+            wfi_store_relaxed(&single, true);
+        bytes = 0;
+    }
+    int done = 0;
+    while (done < count && (size_t)bytes >= ranges[done].iov_len)
+        bytes -= (ssize_t)ranges[done++].iov_len;
+    return done + one_by_one(ranges + done, count - done, advice);
+}
+
+void wfi_memory_commit(const struct iovec *ranges, int count)
+{
+    advise(ranges, count, MADV_POPULATE_WRITE);
+}
+
+void wfi_memory_decommit(const struct iovec *ranges, int count)
+{
+    wfi_assert(advise(ranges, count, MADV_DONTNEED) == count,
+               "only whole reserved pages are decommitted");
 }
 
 void wfi_memory_release(void *low, size_t bytes, size_t guard_count)
@@ -149,16 +171,13 @@ void wfi_memory_guards_limit(size_t max)
     wfi_store(&guards_max, max);
 }
 
-int wfi_memory_guard(void *low, size_t bytes, size_t stride, int count)
+int wfi_memory_guard(const struct iovec *ranges, int count)
 {
     if (wfi_alloc_should_fail())
         return -ENOMEM;
     size_t max = wfi_memory_guards_max();
     if (max == SIZE_MAX) {
-        int made = 0;
-        while (made < count &&
-               madvise((char *)low + (size_t)made * stride, bytes, MADV_GUARD_INSTALL) == 0)
-            made++;
+        int made = advise(ranges, count, MADV_GUARD_INSTALL);
         return made ? made : -ENOMEM;
     }
     /* One at a time: here each of them takes from something scarce. */
@@ -166,7 +185,7 @@ int wfi_memory_guard(void *low, size_t bytes, size_t stride, int count)
         wfi_fetch_sub(&guards, 1);
         return -ENOSPC;
     }
-    if (mprotect(low, bytes, PROT_NONE) != 0) {
+    if (mprotect(ranges[0].iov_base, ranges[0].iov_len, PROT_NONE) != 0) {
         wfi_fetch_sub(&guards, 1);
         return -ENOMEM;
     }

@@ -10,8 +10,12 @@
 #ifndef WFI_OS_MEMORY_H
 #define WFI_OS_MEMORY_H
 
-#include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
+
+/* Several ranges of whole pages in one call cost one system call where the kernel can do that
+ * (process_madvise on oneself, Linux 6.15), and one each elsewhere. */
+#define WFI_MEMORY_RANGES_MAX 16
 
 size_t wfi_page_bytes(void);
 
@@ -22,24 +26,26 @@ size_t wfi_page_bytes(void);
  */
 int wfi_memory_reserve(size_t bytes, size_t align, void **ret_low);
 
-/* Finds memory for all of it now, so that no page fault comes later. Returns 0, or -ENOMEM. */
-int wfi_memory_commit(void *low, size_t bytes);
+/*
+ * Finds memory for the ranges now, in one go, which costs less than a page fault for each page
+ * later. It is advice: what cannot be had now comes at the first touch, or not at all, as ever.
+ */
+void wfi_memory_commit(const struct iovec *ranges, int count);
 
-/* Gives the memory back and keeps the addresses, which read as zeros again. */
-void wfi_memory_decommit(void *low, size_t bytes);
+/* Gives the memory of the ranges back and keeps the addresses, which read as zeros again. */
+void wfi_memory_decommit(const struct iovec *ranges, int count);
 
 /* Ends a reservation in which `guards` guards were made. */
 void wfi_memory_release(void *low, size_t bytes, size_t guards);
 
 /*
- * Makes `count` guards of `bytes` each, the first at `low`, each `stride` above the one before: a
- * touch is a fault. Decommitting spares them.
+ * Makes guards of the first so many ranges: a touch is a fault. Decommitting spares them.
  *
  * Returns how many were made, from 1 to `count`, or
  *   -ENOSPC   the mappings guards may use are used up (wfi_memory_guards_max)
  *   -ENOMEM   the system is out of memory for mappings or page tables
  */
-int wfi_memory_guard(void *low, size_t bytes, size_t stride, int count);
+int wfi_memory_guard(const struct iovec *ranges, int count);
 
 /* How many guards there can be at one time; SIZE_MAX where they cost no mapping. */
 size_t wfi_memory_guards_max(void);

@@ -3,12 +3,17 @@
  * The stack allocator.
  *
  * Invariants
- *   1. Free lists, `guarded` and the making of slabs are under pool->lock.
- *   2. A slab's `made` only grows, and is published with release after the slab is complete; the
- *      list of slabs only grows at its end. So a reader with no lock sees whole slabs and blocks.
- *   3. 0 <= made <= guarded <= count: a stack is never handed out without its guard.
+ *   1. The free lists, `carved` and the list of slabs change under pool->lock.
+ *   2. `carved` only grows, and is published with release after the slab is complete; the list of
+ *      slabs only grows at its end. So a reader with no lock sees whole slabs and blocks.
+ *   3. A stack is handed out, or put into `kept` or `cold`, only with its guard. One whose guard
+ *      could not be made waits in `bare`.
  *   4. Size and alignment of a slab are powers of two, and so is a stack's reservation: where a
  *      block's stack begins is a mask away.
+ *
+ * New stacks are made sixteen at a time: their guards in one system call, their top pages in
+ * another, both outside the lock; a trim of returned ones likewise. Measured on Linux 6.18: guard
+ * and first touch of a page 3.1 us one by one, 2.4 us in sixteens; trim 0.64 and 0.30 us.
  *
  * The directory answers "whose address is this?" in a signal handler: two levels of pointers, the
  * address space cut into chunks of the smallest slab's size. Its leaves stay for the life of the
@@ -43,7 +48,7 @@
 
 #define KEPT_DEFAULT 1024
 
-#define GUARD_BATCH 16
+#define BATCH WFI_MEMORY_RANGES_MAX
 
 struct link {
     struct link *next;
@@ -52,9 +57,9 @@ struct link {
 struct slab {
     struct wfi_stack_pool *pool;
     char *low;
-    uint32_t count;            /* stacks it has room for */
-    uint32_t guarded;          /* have their guard; under pool->lock */
-    WFI_ATOMIC(uint32_t) made; /* handed out at least once; written under pool->lock */
+    uint32_t count;              /* stacks it has room for */
+    WFI_ATOMIC(uint32_t) carved; /* of which so many were begun; written under pool->lock */
+    WFI_ATOMIC(uint32_t) guards;
     WFI_ATOMIC(struct slab *) next;
 };
 
@@ -71,7 +76,7 @@ struct wfi_stack_pool {
     /* Under the lock. */
     _Alignas(64) struct wfi_lock lock;
     struct slab *last;
-    struct link *kept, *cold;
+    struct link *kept, *cold, *bare;
     size_t kept_count, kept_max, cold_count;
 };
 
@@ -124,7 +129,7 @@ static int directory_set(const char *low, size_t bytes, struct slab *slab)
 static void slab_destroy(struct slab *slab)
 {
     directory_set(slab->low, slab->pool->slab_bytes, NULL); /* its leaves exist: cannot fail */
-    wfi_memory_release(slab->low, slab->pool->slab_bytes, slab->guarded);
+    wfi_memory_release(slab->low, slab->pool->slab_bytes, wfi_load(&slab->guards));
     wfi_free(slab);
 }
 
@@ -163,9 +168,39 @@ static char *stack_of(const struct wfi_stack_pool *pool, const void *block)
     return (char *)((uintptr_t)block & ~(uintptr_t)(pool->stack_bytes - 1));
 }
 
+static struct slab *slab_of(const struct wfi_stack_pool *pool, const void *block)
+{
+    uintptr_t addr = (uintptr_t)stack_of(pool, block);
+    return wfi_load_acquire(directory_slot(directory_leaf(addr), addr)); /* as wfi_stack_find */
+}
+
+static char *page_of(void *block)
+{
+    return (char *)((uintptr_t)block & ~(uintptr_t)(wfi_page_bytes() - 1));
+}
+
 static struct link *link_of(const struct wfi_stack_pool *pool, void *block)
 {
     return (struct link *)((char *)block + pool->link_offset);
+}
+
+static void *block_of(const struct wfi_stack_pool *pool, struct link *link)
+{
+    return (char *)link - pool->link_offset;
+}
+
+static void push(struct link **list, struct link *link)
+{
+    link->next = *list;
+    *list = link;
+}
+
+static struct link *pop(struct link **list)
+{
+    struct link *link = *list;
+    if (link)
+        *list = link->next;
+    return link;
 }
 
 int wfi_stack_pool_create(size_t stack_bytes, size_t block_bytes, struct wfi_stack_pool **ret_pool,
@@ -235,11 +270,11 @@ static int get_failed(struct wf_error *reterr, int err)
                         wfi_memory_guards_max());
 }
 
-/* A stack nobody had before, under the lock. */
-static int carve(struct wfi_stack_pool *pool, void **ret_block)
+/* Stacks nobody had before: sets the first block and how many, side by side. Under the lock. */
+static int carve(struct wfi_stack_pool *pool, void **ret_block, int *ret_count)
 {
     struct slab *slab = pool->last;
-    if (!slab || wfi_load_relaxed(&slab->made) == slab->count) { /* relaxed: under the lock */
+    if (!slab || wfi_load_relaxed(&slab->carved) == slab->count) { /* relaxed: under the lock */
         slab = slab_create(pool);
         if (!slab)
             return -ENOMEM;
@@ -247,67 +282,113 @@ static int carve(struct wfi_stack_pool *pool, void **ret_block)
         wfi_store_release(pool->last ? &pool->last->next : &pool->first, slab);
         pool->last = slab;
     }
-    uint32_t made = wfi_load_relaxed(&slab->made); /* relaxed: under the lock */
-    char *low = slab->low + ((size_t)made << pool->stack_bits);
-    if (made == slab->guarded) {
-        uint32_t room = slab->count - made;
-        int count = wfi_memory_guard(low, pool->guard_bytes, pool->stack_bytes,
-                                     room < GUARD_BATCH ? (int)room : GUARD_BATCH);
-        if (count < 0)
-            return count;
-        slab->guarded += (uint32_t)count;
-    }
-    wfi_store_release(&slab->made, made + 1); /* pairs with the acquire in wfi_stack_each */
-    *ret_block = block_at(pool, low);
+    uint32_t carved = wfi_load_relaxed(&slab->carved); /* relaxed: under the lock */
+    uint32_t count = slab->count - carved < BATCH ? slab->count - carved : BATCH;
+    if (wfi_memory_guards_max() != SIZE_MAX)
+        count = 1; /* each guard takes from something scarce: only when it is needed */
+    *ret_block = block_at(pool, slab->low + ((size_t)carved << pool->stack_bits));
+    *ret_count = (int)count;
+    wfi_store_release(&slab->carved, carved + count); /* pairs with the acquire in wfi_stack_each */
     return 0;
+}
+
+/* Puts guards and top pages under `count` stacks from that of `block` on. The first is the
+ * caller's; the others become cold, or bare again. */
+static int furnish(struct wfi_stack_pool *pool, void *block, int count)
+{
+    char *low = stack_of(pool, block);
+    struct iovec ranges[BATCH];
+    for (int i = 0; i < count; i++)
+        ranges[i] = (struct iovec){low + ((size_t)i << pool->stack_bits), pool->guard_bytes};
+    int made = wfi_memory_guard(ranges, count);
+    int err = made < 0 ? made : 0;
+    if (err)
+        made = 0;
+    else
+        wfi_fetch_add(&slab_of(pool, block)->guards, (uint32_t)made);
+    if (made > 1) {
+        for (int i = 0; i < made; i++) {
+            char *stack = low + ((size_t)i << pool->stack_bits);
+            char *page = page_of(block_at(pool, stack));
+            ranges[i] = (struct iovec){page, (size_t)(stack + pool->stack_bytes - page)};
+        }
+        wfi_memory_commit(ranges, made);
+    }
+    if (count == 1 && !err)
+        return 0;
+    wfi_lock_lock(&pool->lock);
+    for (int i = count - 1; i >= (err ? 0 : 1); i--) { /* the lowest address on top */
+        struct link *link = link_of(pool, block_at(pool, low + ((size_t)i << pool->stack_bits)));
+        push(i < made ? &pool->cold : &pool->bare, link);
+        pool->cold_count += i < made;
+    }
+    wfi_lock_unlock(&pool->lock);
+    return err;
 }
 
 void *wfi_stack_get(struct wfi_stack_pool *pool, struct wf_error *reterr)
 {
-    int err = 0;
+    int err = 0, count = 1;
     void *block = NULL;
     wfi_lock_lock(&pool->lock);
-    struct link *link = pool->kept;
+    struct link *link = pop(&pool->kept);
     if (link) {
-        pool->kept = link->next;
         pool->kept_count--;
-    } else if ((link = pool->cold)) {
-        pool->cold = link->next;
+    } else if ((link = pop(&pool->cold))) {
         pool->cold_count--;
     } else {
-        err = carve(pool, &block);
+        struct link *bare = pop(&pool->bare);
+        if (bare)
+            block = block_of(pool, bare);
+        else
+            err = carve(pool, &block, &count);
     }
     wfi_lock_unlock(&pool->lock);
     if (link)
-        return (char *)link - pool->link_offset;
-    if (err)
+        return block_of(pool, link);
+    if (!err)
+        err = furnish(pool, block, count);
+    if (err) {
         get_failed(reterr, err);
+        return NULL;
+    }
     return block;
+}
+
+/* Gives the pages below the top ones of a chain of stacks to the system. */
+static void trim(struct wfi_stack_pool *pool, struct link *chain)
+{
+    struct iovec ranges[BATCH];
+    int count = 0;
+    struct link *last = chain;
+    for (struct link *link = chain; link; link = link->next) {
+        void *block = block_of(pool, link);
+        char *low = stack_of(pool, block) + pool->guard_bytes;
+        ranges[count++] = (struct iovec){low, (size_t)(page_of(block) - low)};
+        last = link;
+    }
+    wfi_memory_decommit(ranges, count);
+    wfi_lock_lock(&pool->lock);
+    last->next = pool->cold;
+    pool->cold = chain;
+    pool->cold_count += (size_t)count;
+    wfi_lock_unlock(&pool->lock);
 }
 
 void wfi_stack_put(struct wfi_stack_pool *pool, void *block)
 {
-    struct link *link = link_of(pool, block);
+    struct link *chain = NULL;
     wfi_lock_lock(&pool->lock);
-    bool keep = pool->kept_count < pool->kept_max;
-    if (keep) {
-        link->next = pool->kept;
-        pool->kept = link;
-        pool->kept_count++;
-    }
+    push(&pool->kept, link_of(pool, block));
+    if (++pool->kept_count >= pool->kept_max + BATCH)
+        for (int i = 0; i < BATCH; i++) {
+            push(&chain, pop(&pool->kept));
+            pool->kept_count--;
+        }
     wfi_lock_unlock(&pool->lock);
-    if (keep)
-        return;
-
-    /* The system call is made outside the lock; until it is done nobody can get this stack. */
-    char *low = stack_of(pool, block) + pool->guard_bytes;
-    char *top_page = (char *)((uintptr_t)block & ~(uintptr_t)(wfi_page_bytes() - 1));
-    wfi_memory_decommit(low, (size_t)(top_page - low));
-    wfi_lock_lock(&pool->lock);
-    link->next = pool->cold;
-    pool->cold = link;
-    pool->cold_count++;
-    wfi_lock_unlock(&pool->lock);
+    /* The system call is made outside the lock; until it is done nobody can get these stacks. */
+    if (chain)
+        trim(pool, chain);
 }
 
 void wfi_stack_range(const struct wfi_stack_pool *pool, const void *block, void **ret_low,
@@ -324,8 +405,8 @@ void wfi_stack_each(const struct wfi_stack_pool *pool, void (*fn)(void *block, v
     /* acquire, twice: pairs with the releases in carve */
     for (struct slab *slab = wfi_load_acquire(&pool->first); slab;
          slab = wfi_load_acquire(&slab->next)) {
-        uint32_t made = wfi_load_acquire(&slab->made);
-        for (uint32_t i = 0; i < made; i++)
+        uint32_t carved = wfi_load_acquire(&slab->carved);
+        for (uint32_t i = 0; i < carved; i++)
             fn(block_at(pool, slab->low + ((size_t)i << pool->stack_bits)), arg);
     }
 }
@@ -335,7 +416,7 @@ void wfi_stack_pool_counts(struct wfi_stack_pool *pool, struct wfi_stack_counts 
     *ret_counts = (struct wfi_stack_counts){0};
     wfi_lock_lock(&pool->lock);
     for (struct slab *slab = wfi_load(&pool->first); slab; slab = wfi_load(&slab->next))
-        ret_counts->made += wfi_load_relaxed(&slab->made); /* relaxed: under the lock */
+        ret_counts->made += wfi_load_relaxed(&slab->carved); /* relaxed: under the lock */
     ret_counts->kept = pool->kept_count;
     ret_counts->cold = pool->cold_count;
     wfi_lock_unlock(&pool->lock);
@@ -352,7 +433,7 @@ bool wfi_stack_find(const void *addr, struct wfi_stack_place *ret_place)
         return false;
     const struct wfi_stack_pool *pool = slab->pool;
     size_t index = (size_t)((const char *)addr - slab->low) >> pool->stack_bits;
-    if (index >= wfi_load_acquire(&slab->made)) /* pairs with the release in carve */
+    if (index >= wfi_load_acquire(&slab->carved)) /* pairs with the release in carve */
         return false;
     char *low = slab->low + (index << pool->stack_bits);
     char *usable = low + pool->guard_bytes;

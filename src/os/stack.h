@@ -12,7 +12,8 @@
  *     the same few cache sets and a walk over many fibers misses each time.
  *   - Stacks are carved from slabs of 64 MiB and go back to the system with the pool.
  *   - A stack given back is reused last in, first out, with its block as it was left. Beyond a cap
- *     (1024) of such stacks, all pages but the top one are given to the system.
+ *     (1024) of such stacks, all pages but the top one are given to the system, for a batch at
+ * once.
  *   - Blocks never move and never go away before the pool does. So wfi_stack_each can visit all of
  *     them without a lock, beside get and put, and from a signal handler.
  */
@@ -60,8 +61,8 @@ void wfi_stack_range(const struct wfi_stack_pool *pool, const void *block, void 
                      size_t *ret_bytes);
 
 /*
- * Calls fn for every block that was ever handed out, in use or not, in no useful order. A block
- * that is just being handed out for the first time may be among them, zeroed.
+ * Calls fn for every block that was ever handed out, in use or not, in no useful order. Blocks that
+ * were never handed out may be among them; they are zeroed.
  * Context: any, never blocks; signal safe.
  */
 void wfi_stack_each(const struct wfi_stack_pool *pool, void (*fn)(void *block, void *arg),
@@ -69,13 +70,13 @@ void wfi_stack_each(const struct wfi_stack_pool *pool, void (*fn)(void *block, v
 
 /* Numbers to look at. */
 struct wfi_stack_counts {
-    size_t made; /* ever handed out */
+    size_t made; /* carved, in batches */
     size_t kept; /* given back, with their pages */
-    size_t cold; /* given back, top page only */
+    size_t cold; /* top page only: given back and trimmed, or never handed out */
 };
 void wfi_stack_pool_counts(struct wfi_stack_pool *pool, struct wfi_stack_counts *ret_counts);
 
-/* Where an address lies, if it lies in a stack that was handed out by any pool. */
+/* Where an address lies, if it lies in a stack that was carved by any pool. */
 struct wfi_stack_place {
     void *block;
     size_t reserved_bytes;
