@@ -96,7 +96,7 @@ static void fetch_all(const char *name, int argc, char **argv)
     static struct connection connections[CONNECTIONS];
     static char buffer[65536];
     struct sockaddr_in address = {.sin_family = AF_INET};
-    unsigned port;
+    unsigned port = 0;
     char ip[32], line[16];
     if (argc < 3 || sscanf(argv[1], "http://%31[0-9.]:%u", ip, &port) != 2)
         fail("usage: naive_fetch K1|K2 http://IP:PORT/ PATHS");
