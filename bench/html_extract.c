@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What taking a page apart costs: title and links, and besides them the value of a selector, of a page
- * of 70 KB and one of 10 KB, or of the files named as arguments; beside naive scans of the same bytes:
+ * What taking a page apart costs: title and links, and besides them the value of a selector, of a
+ * page of 70 KB and one of 10 KB, or of the files named as arguments; beside naive scans of the
+ * same bytes:
  *
- *   tag scan      a byte at a time to '<', the tag's name, then to '>', where `href="` of an <a> and
- *                 the <title> are noted as they stand: no quotes, comments, scripts, references
- *   memchr scan   from '<' to '<', nothing else: no program that looks at the tags is faster
+ *   tag scan      a byte at a time to '<', the tag's name, then to '>', where `href="` of an <a>
+ * and the <title> are noted as they stand: no quotes, comments, scripts, references memchr scan
+ * from '<' to '<', nothing else: no program that looks at the tags is faster
  *
  * Prints one line per figure: name value unit.
  */
@@ -34,11 +35,13 @@ static void put(const char *text)
     page.len += len;
 }
 
-/* A list of posts between a head with script and style and a foot: a tag every fifty bytes or so. */
+/* A list of posts between a head with script and style and a foot: a tag every fifty bytes or so.
+ */
 static void generate(const char *name, size_t bytes)
 {
-    static const char *const words[] = {"thread", "of", "the", "queue", "worker", "waits",
-                                        "\xe7\xba\xbf\xe7\xa8\x8b", "and", "parks", "&amp;"};
+    static const char *const words[] = {
+        "thread", "of",    "the",  "queue", "worker", "waits", "\xe7\xba\xbf\xe7\xa8\x8b",
+        "and",    "parks", "&amp;"};
     char line[1024];
     page.name = name;
     page.text = malloc(bytes + 4096);
@@ -110,7 +113,8 @@ static size_t extract(struct wf_extract *x, const char *p, size_t len)
     return wf_extract_link_count(x) + wf_extract_value_count(x, 0);
 }
 
-/* Microseconds for the page: the best of some tries, so that other work on the machine counts little. */
+/* Microseconds for the page: the best of some tries, so that other work on the machine counts
+ * little. */
 static double measure(struct wf_extract *x, size_t (*scan)(const char *p, size_t len))
 {
     size_t rounds = TRY_BYTES / TRIES / page.len + 1;

@@ -493,7 +493,7 @@ static const char *text_of(const struct wfi_buffer *buffer, const struct span *s
 
 const char *wf_extract_title(const struct wf_extract *x, size_t *ret_len)
 {
-    bool some = x->title_state == TITLE_DONE && x->title.len;
+    bool some = !x->on_item && x->title_state == TITLE_DONE && x->title.len;
     struct span span = {.len = some ? x->title.len : 0};
     return text_of(&x->title, &span, ret_len);
 }

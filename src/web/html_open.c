@@ -28,9 +28,10 @@ static void close_element(struct wfi_open *o, struct wfi_open_element *e)
     o->closed(o->arg, e);
 }
 
+/* Shortens the path to `depth`, and by what was dead already and has nothing left in it. */
 static void pop_to(struct wfi_open *o, uint32_t depth)
 {
-    while (o->depth > depth) {
+    while (o->depth > depth || (o->depth && o->path[o->depth - 1].dead)) {
         close_element(o, &o->path[o->depth - 1]);
         o->depth--;
     }
