@@ -16,10 +16,6 @@
 #endif
 #if WFI_TSAN
 #include <sanitizer/tsan_interface.h>
-
-/* Part of TSan's runtime interface for garbage-collected heaps; in no header of the compilers'. */
-void __tsan_java_alloc(uintptr_t low, uintptr_t bytes);
-void __tsan_java_free(uintptr_t low, uintptr_t bytes);
 #endif
 #ifdef WFI_HAVE_VALGRIND
 #include <valgrind/memcheck.h>
@@ -172,24 +168,6 @@ WFI_NO_SANITIZE void wfi_context_exit(struct wfi_context *from, struct wfi_conte
 
 #endif
 
-#if WFI_TSAN
-/*
- * To TSan, the fiber that used this stack before and the one that will now are unordered, so their
- * frames would race in the same memory. Ordering the two is no way out: that would hide every race
- * between a fiber that has ended and the next on its worker. So the memory is declared newly
- * allocated, which drops what was recorded, then freed, so that reports do not call it a heap
- * block; the first free takes away synchronisation objects left in it.
- */
-static void forget_accesses(void *low, size_t bytes)
-{
-    uintptr_t begin = ((uintptr_t)low + 7) & ~(uintptr_t)7;
-    uintptr_t end = ((uintptr_t)low + bytes) & ~(uintptr_t)7;
-    __tsan_java_free(begin, end - begin);
-    __tsan_java_alloc(begin, end - begin);
-    __tsan_java_free(begin, end - begin);
-}
-#endif
-
 void wfi_context_make(struct wfi_context *ctx, void *stack_low, size_t stack_bytes,
                       void (*entry)(void *), void *arg)
 {
@@ -213,7 +191,7 @@ void wfi_context_make(struct wfi_context *ctx, void *stack_low, size_t stack_byt
     arg = ctx;
 #endif
 #if WFI_TSAN
-    forget_accesses(stack_low, stack_bytes);
+    wfi_sanitizer_forget(stack_low, stack_bytes);
     ctx->tsan_fiber = __tsan_create_fiber(0);
 #endif
     wfi_context_frame(ctx, stack_low, stack_bytes, entry, arg);

@@ -38,6 +38,13 @@
  * returns from its last frames, and the next one on this stack would trip over them. */
 void wfi_sanitizer_unpoison(void *low, size_t bytes);
 
+/*
+ * Makes TSan forget who accessed [low, low + bytes): the memory has a new owner who has nothing to
+ * do with the last one. Ordering the two instead (release, acquire) would hide every race between
+ * them. Nothing without TSan.
+ */
+void wfi_sanitizer_forget(void *low, size_t bytes);
+
 /* True while the program runs under Valgrind, where a spin only burns the one thread's turn. */
 bool wfi_under_valgrind(void);
 
@@ -54,9 +61,9 @@ void AnnotateBenignRaceSized(const char *file, int line, const volatile void *me
                              const char *text);
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
-#define wfi_tsan_checks_off()                                                                      \
+#define wfi_tsan_checks_off() \
     (AnnotateIgnoreReadsBegin(__FILE__, __LINE__), AnnotateIgnoreWritesBegin(__FILE__, __LINE__))
-#define wfi_tsan_checks_on()                                                                       \
+#define wfi_tsan_checks_on() \
     (AnnotateIgnoreWritesEnd(__FILE__, __LINE__), AnnotateIgnoreReadsEnd(__FILE__, __LINE__))
 #define wfi_tsan_acquire(addr) __tsan_acquire((void *)(addr))
 #define wfi_tsan_release(addr) __tsan_release((void *)(addr))

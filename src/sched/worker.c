@@ -221,6 +221,7 @@ static struct wfi_fiber *fiber_for(struct wfi_worker *worker, struct wfi_job *jo
         void *low;
         size_t bytes;
         wfi_stack_range(worker->runtime->stacks, fiber, &low, &bytes);
+        wfi_sanitizer_forget(fiber, sizeof *fiber);
         wfi_context_make(&fiber->context, low, bytes, fiber_main, fiber);
         fiber->made = true;
     }
@@ -256,7 +257,6 @@ static struct wfi_fiber *quick_next(struct wfi_worker *worker)
 static void fiber_main(void *arg)
 {
     struct wfi_fiber *self = arg;
-    wfi_tsan_acquire(self); /* after whoever had this stack before */
     wfi_tsan_checks_off();
     struct wfi_worker *worker = self->worker;
     after_switch(worker);
@@ -291,7 +291,6 @@ static void fiber_main(void *arg)
             self->made =
                 false; /* a stack of TSan's stays one thread; the next job gets a new one */
             struct wfi_context *to = aim(worker, next);
-            wfi_tsan_release(self);
             wfi_tsan_checks_on();
             wfi_context_exit(&self->context, to);
         }
