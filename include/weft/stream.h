@@ -146,7 +146,7 @@ WF_API int wf_stream_writev(struct wf_stream *stream, const struct wf_part *part
 WF_API int64_t wf_stream_splice(struct wf_stream *from, struct wf_stream *to, int64_t max,
                                 wf_deadline deadline);
 
-enum wf_shutdown {
+enum wf_stream_side {
     WF_SHUTDOWN_READ,  /* reads here give the end */
     WF_SHUTDOWN_WRITE, /* the peer reads the end, after all that was written */
     WF_SHUTDOWN_BOTH,
@@ -159,7 +159,7 @@ enum wf_shutdown {
  * Returns 0, or -EPIPE (another party closed the stream).
  * Context: any, never blocks; any number of callers.
  */
-WF_API int wf_stream_shutdown(struct wf_stream *stream, enum wf_shutdown how);
+WF_API int wf_stream_shutdown(struct wf_stream *stream, enum wf_stream_side how);
 
 /*
  * Closes the stream; see above for parties that are inside. What was written before is still

@@ -229,7 +229,7 @@ int wf_stream_writev(struct wf_stream *s, const struct wf_part *parts, size_t co
     return err;
 }
 
-int wf_stream_shutdown(struct wf_stream *s, enum wf_shutdown how)
+int wf_stream_shutdown(struct wf_stream *s, enum wf_stream_side how)
 {
     static const int system_how[] = {[WF_SHUTDOWN_READ] = SHUT_RD,
                                      [WF_SHUTDOWN_WRITE] = SHUT_WR,
