@@ -57,22 +57,33 @@ static bool put(struct pass *p, const char *bytes, size_t len)
     return true;
 }
 
-/* Copies one byte, or one escape, of a path or query. */
-static inline bool copy_byte(struct pass *p, unsigned char c)
+/* Copies the bytes that stand as they are. In locals, because through char pointers the compiler
+ * must take each store for one to the pass itself. */
+static inline bool copy_plain(struct pass *p)
 {
-    if (wfi_likely(wfi_url_kind[c] & WFI_URL_PATH)) {
-        if (wfi_unlikely(p->out == p->limit))
-            return fail(p, WF_ETOOBIG, "it is too long", p->in);
-        *p->out++ = (char)c;
-        p->in++;
-        return true;
-    }
+    const char *in = p->in;
+    char *out = p->out;
+    const size_t left = (size_t)(p->end - in), room = (size_t)(p->limit - out);
+    const char *stop = in + (left < room ? left : room);
+
+    while (in < stop && wfi_url_kind[(unsigned char)*in] & WFI_URL_PATH)
+        *out++ = *in++;
+    p->in = in;
+    p->out = out;
+    if (wfi_unlikely(out == p->limit && in < p->end))
+        return fail(p, WF_ETOOBIG, "it is too long", in);
+    return true;
+}
+
+/* Copies one escape, or escapes one byte that cannot stand as it is. */
+static bool copy_escaped(struct pass *p)
+{
     char escape[3], *end = escape;
     const char *next = p->in + 1;
-    if (c == '%')
+    if (*p->in == '%')
         next = wfi_url_copy_escape(p->in, p->end, &end);
     else
-        end = wfi_url_escape(escape, c);
+        end = wfi_url_escape(escape, (unsigned char)*p->in);
     if (!put(p, escape, (size_t)(end - escape)))
         return false;
     p->in = next;
@@ -106,16 +117,17 @@ static bool copy_path(struct pass *p, const char *path)
 {
     char *segment = p->out;
 
-    while (p->in < p->end) {
-        const char c = *p->in;
-        if (c == '?' || c == '#')
+    for (;;) {
+        if (!copy_plain(p))
+            return false;
+        if (p->in == p->end || *p->in == '?' || *p->in == '#')
             break;
-        if (is_slash(c)) {
-            if (!drop_dots(p, path, segment) && !put(p, "/", 1))
-                return false;
+        if (is_slash(*p->in)) {
+            if (!drop_dots(p, path, segment))
+                *p->out++ = '/'; /* copy_plain has left room for one byte */
             segment = p->out;
             p->in++;
-        } else if (!copy_byte(p, (unsigned char)c)) {
+        } else if (!copy_escaped(p)) {
             return false;
         }
     }
@@ -129,17 +141,16 @@ static bool copy_query(struct pass *p)
         return false;
     p->in++;
     p->url.has_query = true;
-    while (p->in < p->end && *p->in != '#') {
-        const char c = *p->in;
-        if (c == '/' || c == '?') {
-            if (!put(p, &c, 1))
-                return false;
-            p->in++;
-        } else if (!copy_byte(p, (unsigned char)c)) {
+    for (;;) {
+        if (!copy_plain(p))
             return false;
-        }
+        if (p->in == p->end || *p->in == '#')
+            return true;
+        if (*p->in == '/' || *p->in == '?')
+            *p->out++ = *p->in++;
+        else if (!copy_escaped(p))
+            return false;
     }
-    return true;
 }
 
 /* The host, which the reference has at `at`, is written and ends at out; writes the port, -1 being

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one link of a page costs: resolving and canonical spelling, and its fingerprint. The links
- * are of the kinds that pages hold, each kind measured by itself, then all in turn.
- *
- * Prints one line per figure: name value unit.
+ * What one link of a page costs: resolving and canonical spelling, and its fingerprint. The figure
+ * is over links of the kinds that pages hold, in turn; what each kind costs is in the remarks.
  */
-#include <weft/time.h>
-#include <weft/url.h>
+#include "figure.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <weft/url.h>
 
 enum { ROUNDS = 400000, TRIES = 5 };
 
@@ -40,7 +36,7 @@ static double measure(const struct wf_url *base, size_t first, size_t last)
     for (size_t i = 0; i < LINKS; i++)
         lens[i] = strlen(links[i].ref);
     for (int attempt = 0; attempt < TRIES; attempt++) {
-        const int64_t begin = wf_now();
+        const int64_t begin = clock_ns();
         uint64_t sum = 0;
         for (int round = 0; round < ROUNDS; round++) {
             for (size_t i = first; i < last; i++) {
@@ -49,7 +45,7 @@ static double measure(const struct wf_url *base, size_t first, size_t last)
                 sum += (uint64_t)n;
             }
         }
-        const int64_t took = wf_now() - begin;
+        const int64_t took = clock_ns() - begin;
         sink = sum;
         best = took < best ? took : best;
     }
@@ -60,27 +56,33 @@ static double measure_fingerprint(const struct wf_url *url)
 {
     int64_t best = INT64_MAX;
     for (int attempt = 0; attempt < TRIES; attempt++) {
-        const int64_t begin = wf_now();
+        const int64_t begin = clock_ns();
         uint64_t sum = 0;
         for (int round = 0; round < ROUNDS; round++)
             sum += wf_url_fingerprint(url->text, url->len, (uint64_t)round);
-        const int64_t took = wf_now() - begin;
+        const int64_t took = clock_ns() - begin;
         sink = sum;
         best = took < best ? took : best;
     }
     return (double)best / ROUNDS;
 }
 
-int main(void)
+static void run_url(int argc, char **argv)
 {
     static const char page[] = "http://www.example.org/sitehome/p/12/index.html?view=full";
     char text[WF_URL_BYTES_MAX];
     struct wf_url base;
+
+    (void)argc, (void)argv;
     if (wf_url_canonical(NULL, page, sizeof page - 1, text, sizeof text, &base, NULL) < 0)
-        return 1;
+        exit(1);
     for (size_t i = 0; i < LINKS; i++)
-        printf("url_canonical_%s %.1f ns\n", links[i].name, measure(&base, i, i + 1));
-    printf("url_canonical_mixed %.1f ns\n", measure(&base, 0, LINKS));
-    printf("url_fingerprint %.1f ns\n", measure_fingerprint(&base));
-    return 0;
+        printf("# %s %.1f ns: %s\n", links[i].name, measure(&base, i, i + 1), links[i].ref);
+    figure("url.canonical", measure(&base, 0, LINKS), "ns");
+    figure("url.fingerprint", measure_fingerprint(&base), "ns");
+}
+
+int main(int argc, char **argv)
+{
+    return run_workloads((const struct workload[]){{"url", run_url}, {NULL, NULL}}, argc, argv);
 }
