@@ -16,6 +16,12 @@
 WF_BEGIN_DECLS
 
 /*
+ * Whether the caller runs on a fiber, and not on a plain thread.
+ * Context: any, never blocks.
+ */
+WF_API bool wf_on_fiber(void);
+
+/*
  * Runs fn(arg), a function that blocks its thread (a file system call, a library that knows no
  * fibers), on a thread of the offload pool, and waits for it; meanwhile other fibers run. The pool
  * grows on demand, up to 64 threads for this class of calls, and its idle threads end.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "os/fault.h"
 #include "sched/record.h"
 #include "sched/worker.h"
 
@@ -180,4 +181,16 @@ void wfi_dump(wfi_dump_line *line, void *arg)
     for (uint32_t i = 0; i < count && i < sizeof hooks / sizeof *hooks; i++)
         if (hooks[i])
             hooks[i](line, arg);
+}
+
+static const char *overflow_name(const void *block)
+{
+    const struct wfi_fiber *fiber = block;
+    const char *task = atomic_load_explicit(&fiber->waiter.task_name, memory_order_relaxed);
+    return fiber->waiter.name[0] ? fiber->waiter.name : task;
+}
+
+int wfi_report_overflows(struct wf_error *reterr)
+{
+    return wfi_fault_install(overflow_name, reterr);
 }

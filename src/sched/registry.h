@@ -10,6 +10,8 @@
 #ifndef WFI_SCHED_REGISTRY_H
 #define WFI_SCHED_REGISTRY_H
 
+#include <weft/error.h>
+
 #include "sched/park.h"
 
 struct wfi_runtime;
@@ -43,5 +45,11 @@ void wfi_dump_hook(void (*section)(wfi_dump_line *line, void *arg));
 
 /* The whole dump: runtimes with counters, parties, then the sections of the hooks. */
 void wfi_dump(wfi_dump_line *line, void *arg);
+
+/*
+ * From now on a fiber that overflows its stack is reported by name before the process ends. Installs
+ * handlers for SIGSEGV and SIGBUS, which chain; for wf_main. Returns 0 or a negative code.
+ */
+int wfi_report_overflows(struct wf_error *reterr);
 
 #endif

@@ -14,6 +14,11 @@
 #include "sched/netpoll.h"
 #include "sched/worker.h"
 
+bool wf_on_fiber(void)
+{
+    return wfi_on_fiber();
+}
+
 void wf_worker_call(void (*fn)(void *), void *arg)
 {
     wfi_worker_call(fn, arg);

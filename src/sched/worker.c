@@ -35,6 +35,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "os/cpu.h"
+#include "os/fault.h"
 #include "os/poller.h"
 #include "os/self.h"
 #include "sched/netpoll.h"
@@ -635,6 +636,7 @@ void *wfi_worker_main(void *arg)
     wfi_assert(err == 0, "there is memory for a worker's record");
     worker->record = wfi_record_self();
     worker->record->worker = worker;
+    bool alternate = wfi_fault_thread_init() == 0; /* without it an overflow goes unreported */
     wfi_context_native(&worker->native);
     wfi_self_is_shared();
     wfi_tsan_checks_off();
@@ -659,6 +661,8 @@ void *wfi_worker_main(void *arg)
     wfi_worker_slots_clear(worker);
     drop_cache(worker);
     wfi_tsan_checks_on();
+    if (alternate)
+        wfi_fault_thread_fini();
     worker->record->worker = NULL;
     return NULL;
 }
