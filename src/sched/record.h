@@ -18,6 +18,7 @@ struct wfi_record {
     WFI_ATOMIC(bool) polling;              /* the wait is in poll(2): wake through wake_fd */
     WFI_ATOMIC(uint32_t) used;             /* 1 while a thread owns the record */
     WFI_ATOMIC(int) tid;                   /* the kernel's number */
+    void *blocks;                          /* cache of task blocks, see exec/block.c */
     WFI_ATOMIC(struct wfi_record *) older; /* the list; constant once published */
 };
 

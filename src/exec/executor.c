@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "exec/executor.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include <weft/scope.h>
+
+#include "os/lock.h"
+
+/* All executors that live, so that the end of a program can wait for them. */
+static struct {
+    struct wfi_lock lock;
+    struct wfi_list executors;
+    unsigned made;
+} all;
+
+void wfi_executor_init(struct wf_executor *on, const struct wfi_executor_ops *ops, const char *name)
+{
+    on->ops = ops;
+    wfi_lock_lock(&all.lock);
+    unsigned number = all.made++;
+    wfi_list_push_back(&all.executors, &on->link);
+    wfi_lock_unlock(&all.lock);
+    if (name)
+        snprintf(on->name, sizeof on->name, "%s", name);
+    else
+        snprintf(on->name, sizeof on->name, "%s%u", ops->engine, number);
+}
+
+void wfi_executor_fini(struct wf_executor *on)
+{
+    wfi_lock_lock(&all.lock);
+    wfi_list_remove(&on->link);
+    wfi_lock_unlock(&all.lock);
+}
+
+int wfi_executor_shutdown_all(enum wf_shutdown mode, wf_deadline deadline)
+{
+    /* At the end of a program, by its main task: nobody makes or destroys executors meanwhile. */
+    int err = 0;
+    struct wfi_link *link = wfi_list_first(&all.executors);
+    for (; link; link = wfi_list_next(&all.executors, link)) {
+        struct wf_executor *on = wfi_container_of(link, struct wf_executor, link);
+        int failed = wf_executor_shutdown(on, mode, deadline);
+        if (failed && !err)
+            err = failed;
+    }
+    return err;
+}
+
+bool wfi_executor_is_mine(const struct wf_executor *on)
+{
+    for (const struct wf_task *task = wfi_self()->task; task; task = task->outer)
+        if (task->on == on)
+            return true;
+    return false;
+}
+
+void wfi_executor_refuse(struct wf_future *f, int code, const struct wf_error *error)
+{
+    wfi_future_refuse(f, code, error);
+    wfi_future_release(f, WFI_FUTURE_ENGINE);
+}
+
+void wfi_executor_submit(struct wf_executor *on, struct wf_future *f,
+                         const struct wf_submit_options *options)
+{
+    const struct wf_task_type *type = wfi_future_type(f);
+    struct wf_error error;
+    int code, priority = options ? options->priority : 0;
+    if (!type->call && !on->ops->foreign)
+        code = wf_error_set(&error, -ENOSYS, "task %s is not defined in this program", type->name);
+    else if (priority < -3 || priority > 3)
+        code = wf_error_set(&error, -EINVAL, "a priority is -3 to 3, not %d", priority);
+    else
+        code = on->ops->submit(on, f, priority, &error);
+    if (code)
+        wfi_executor_refuse(f, code, &error);
+}
+
+int wf_executor_shutdown(struct wf_executor *on, enum wf_shutdown mode, wf_deadline deadline)
+{
+    if (mode != WF_SHUTDOWN_NO_WAIT && wfi_executor_is_mine(on))
+        return -EDEADLK;
+    return on->ops->shutdown(on, mode, deadline);
+}
+
+void wf_executor_destroy(struct wf_executor *on)
+{
+    if (!on)
+        return;
+    wfi_assert(!wfi_executor_is_mine(on), "an executor is not destroyed by a task that runs on it");
+    struct wf_shield shield;
+    wf_shield_enter(&shield, WF_FOREVER);
+    on->ops->shutdown(on, WF_SHUTDOWN_CANCEL, WF_FOREVER);
+    wf_shield_leave(&shield);
+    wfi_executor_fini(on);
+    on->ops->destroy(on);
+}
+
+unsigned wf_executor_workers(const struct wf_executor *on)
+{
+    return on->ops->workers(on);
+}
+
+const char *wf_executor_engine(const struct wf_executor *on)
+{
+    return on->ops->engine;
+}

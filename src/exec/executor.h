@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of functions behind every executor. Engines above exec (processes, celery) bring their
+ * own.
+ */
+#ifndef WFI_EXEC_EXECUTOR_H
+#define WFI_EXEC_EXECUTOR_H
+
+#include <weft/executor.h>
+
+#include "base/list.h"
+#include "exec/future.h"
+
+struct wfi_executor_ops {
+    const char *engine;
+    /* A waiter that runs on this executor may run a task of it that has not started. */
+    bool helps;
+    /* Tasks that are defined elsewhere (no `call`) are welcome. */
+    bool foreign;
+
+    /*
+     * Takes a PENDING future with its ENGINE bit. Returns 0, or a negative code with `reterr`
+     * filled: then the future is untouched, and the caller fails it.
+     */
+    int (*submit)(struct wf_executor *on, struct wf_future *f, int priority,
+                  struct wf_error *reterr);
+    /* `count` futures at once, priority 0; returns how many were taken. May be NULL. */
+    size_t (*submit_many)(struct wf_executor *on, struct wf_future **futures, size_t count,
+                          struct wf_error *reterr);
+    /* A COUNTED future has left PENDING without the queue's knowledge. May be NULL. */
+    void (*forget)(struct wf_executor *on);
+    /* A worker is about to publish the end of a task, and will then look for the next one; ended()
+     * is called when it may take longer, because it has callbacks to run. May both be NULL. */
+    void (*ending)(struct wf_executor *on);
+    void (*ended)(struct wf_executor *on);
+    /* Asks a RUNNING task that has no frame in this process. May be NULL. */
+    enum wf_cancel_result (*cancel)(struct wf_executor *on, struct wf_future *f);
+
+    int (*shutdown)(struct wf_executor *on, enum wf_shutdown mode, wf_deadline deadline);
+    /* After a shutdown with CANCEL that ended well: frees. */
+    void (*destroy)(struct wf_executor *on);
+    unsigned (*workers)(const struct wf_executor *on);
+};
+
+struct wf_executor {
+    const struct wfi_executor_ops *ops;
+    struct wfi_link link; /* in the list of all, under its lock */
+    char name[32];
+};
+
+/* Puts a new executor into the list of all, and takes it out. `name` may be NULL: a unique one. */
+void wfi_executor_init(struct wf_executor *on, const struct wfi_executor_ops *ops,
+                       const char *name);
+void wfi_executor_fini(struct wf_executor *on);
+
+/* Shuts all that are left, with `mode`, and waits until the deadline. Returns 0 or -ETIMEDOUT. */
+int wfi_executor_shutdown_all(enum wf_shutdown mode, wf_deadline deadline);
+
+/* True when the caller runs in a task of this executor. */
+bool wfi_executor_is_mine(const struct wf_executor *on);
+
+/* Fails `f`, which `on` refused, and gives up its ENGINE bit. */
+void wfi_executor_refuse(struct wf_future *f, int code, const struct wf_error *error);
+
+/* Submits what wfi_future_create made; a refusal fails it. */
+void wfi_executor_submit(struct wf_executor *on, struct wf_future *f,
+                         const struct wf_submit_options *options);
+
+#endif
