@@ -365,9 +365,6 @@ static void waiter_wakes(struct wf_executor *on)
     check_int(wf_event_wait(&started, party_soon()), 0);
     int64_t before = wf_now();
     int value;
-    struct wf_event parked;
-    wf_event_init(&parked);
-    check_int(wf_future_on_done(f.future, sets, &parked), 0);
     /* Another party lets it go once this one sleeps. */
     struct freeing freeing = {wfi_self(), &release};
     struct wfi_thread thread;
