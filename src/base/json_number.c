@@ -122,8 +122,39 @@ static bool is_power_of_two(double number)
     return (bits & (((uint64_t)1 << (DBL_MANT_DIG - 1)) - 1)) == 0;
 }
 
+/*
+ * For numbers of few digits behind the point, as most in texts are. If a whole number of at most 15
+ * digits divided by a power of ten that is exact gives the number, its digits are the ones looked
+ * for: the division rounds as reading does, and no other 15 digits give the same number. Returns 0
+ * if there are none.
+ */
+static size_t few_digits(double number, char *digits, int *ret_exponent)
+{
+    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+
+    for (size_t i = 0; i < sizeof powers / sizeof *powers && number * powers[i] < 1e15; i++) {
+        uint64_t whole = (uint64_t)(number * powers[i] + 0.5);
+        if (whole == 0 || whole >= 1000000000000000 || (double)whole / powers[i] != number)
+            continue;
+        char reversed[16];
+        size_t len = 0, zeros = 0;
+        for (; whole > 0; whole /= 10) {
+            zeros += len == zeros && whole % 10 == 0;
+            reversed[len++] = (char)('0' + whole % 10);
+        }
+        *ret_exponent = (int)len - (int)i;
+        for (size_t k = 0; k < len - zeros; k++)
+            digits[k] = reversed[len - 1 - k];
+        return len - zeros;
+    }
+    return 0;
+}
+
 static size_t shortest_digits(double number, char *digits, int *ret_exponent)
 {
+    const size_t few = few_digits(number, digits, ret_exponent);
+    if (few > 0)
+        return few;
     /* A normal number gives back any 15 digits it was made from, so if fewer than 15 will do, 15
      * show them, followed by zeros. Below, precision shrinks with the number: try each. */
     for (int precision = number < DBL_MIN ? 1 : 15; precision < 17; precision++) {

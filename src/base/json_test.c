@@ -194,6 +194,18 @@ static void doubles_are_short_and_exact(void **state)
     }
 }
 
+static int significant_digits(const char *text)
+{
+    int count = 0, zeros = 0;
+    for (; *text && *text != 'e'; text++) {
+        if (*text == '.' || (*text == '0' && count == 0))
+            continue;
+        zeros = *text == '0' ? zeros + 1 : 0;
+        count++;
+    }
+    return count - zeros;
+}
+
 static void any_double_comes_back(void **state)
 {
     (void)state;
@@ -206,8 +218,21 @@ static void any_double_comes_back(void **state)
         if (number != number)
             continue;
         char text[WFI_DOUBLE_TEXT_BYTES];
+        if (i % 4 == 0) /* one of few digits */
+            number = (double)(int64_t)(bits >> 12 >> bits % 50) /
+                     (const double[]){1, 10, 100, 1000, 1e6, 1e7}[bits % 6];
         const size_t len = wfi_double_write(number, text);
         assert_in_range(len, 3, WFI_DOUBLE_TEXT_BYTES - 1);
+        if (i % 4 == 0 && number > 1e-3) {
+            /* No more digits than what printf shows to be enough. */
+            char shown[400];
+            int enough = 0;
+            do
+                snprintf(shown, sizeof shown, "%.*e", enough++, number);
+            while (strtod(shown, NULL) != number);
+            if (significant_digits(text) > enough)
+                fail_msg("%s: %s", shown, text);
+        }
         back = wfi_double_read(text, len);
         assert_memory_equal(&back, &number, sizeof back);
     }
@@ -554,7 +579,12 @@ static void random_value(struct wfi_random *random, struct wfi_buffer *out, int 
         double number;
         const uint64_t bits = wfi_random_next(random);
         memcpy(&number, &bits, sizeof number);
-        if (number - number == 0)
+        if (bits % 2)
+            number = (double)(bits >> 12 >> bits % 50) /
+                     (const double[]){1, 10, 100, 1000, 1e6, 1e7}[bits % 6];
+        if (number - number == 0 && bits % 3 == 0)
+            wfi_buffer_printf(out, "%.*f", (int)(bits % 9), bits % 2 ? number : 0.5);
+        else if (number - number == 0)
             wfi_buffer_printf(out, "%.*e", (int)wfi_random_below(random, 25), number);
         else
             wfi_buffer_append_text(out, "7");

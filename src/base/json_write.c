@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/buffer.h"
+#include "base/hash.h"
 #include "base/json_number.h"
 #include "base/utf8.h"
 
@@ -141,6 +142,28 @@ static bool is_surrogate(uint32_t c)
     return c >= 0xd800 && c <= 0xdfff;
 }
 
+/*
+ * How many bytes from p on are plain in any case, looked at by eights: neither control characters
+ * nor quotes nor backslashes nor beyond ASCII. May stop early.
+ */
+static size_t plain_bytes(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    const char *first = p;
+
+    for (; end - p >= 8; p += 8) {
+        /* In each of these the top bit of a byte is set if it is zero, or smaller than 0x20; other
+         * top bits are set at most behind such a byte. */
+        const uint64_t v = wfi_hash_load8((const unsigned char *)p);
+        const uint64_t quote = v ^ ones * '"', backslash = v ^ ones * '\\', del = v ^ ones * 0x7f;
+        const uint64_t found = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) |
+                               ((backslash - ones) & ~backslash) | ((del - ones) & ~del) | v;
+        if (found & tops)
+            break;
+    }
+    return (size_t)(p - first);
+}
+
 static void put_string(struct wf_json_writer *w, const char *text, size_t len)
 {
     const char *p = text, *end = text + len, *plain = text; /* plain..p goes out as it is */
@@ -149,6 +172,9 @@ static void put_string(struct wf_json_writer *w, const char *text, size_t len)
 
     put(w, "\"", 1);
     while (p < end) {
+        p += plain_bytes(p, end);
+        if (p == end)
+            break;
         const unsigned char byte = (unsigned char)*p;
         if (byte >= 0x20 && byte < del && byte != '"' && byte != '\\') {
             p++;
