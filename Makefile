@@ -24,9 +24,13 @@ run: deps-build
 	@tools/build $(BUILD) -- programs
 	@tools/run $(BUILD)
 
-tour tour-readme: deps-build
+tour: deps-build
 	@tools/build $(BUILD) -- programs
-	@tools/$@ $(BUILD) $(T)
+	@tools/tour $(BUILD) $(T)
+
+tour-readme: deps-build
+	@tools/build $(BUILD) -- programs
+	@tools/tour --readme $(BUILD)
 
 test: deps-test
 	@tools/check
