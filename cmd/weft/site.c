@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* weft site: the test site. */
+/*
+ * weft site: the test site. Serves until SIGINT or SIGTERM, or writes files.
+ *
+ * The two signals are blocked before any thread is made, so that none but the main thread sees
+ * them; it does nothing else than wait for them.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
-#include <weft/error.h>
+#include <unistd.h>
+
+#include <weft/fibers.h>
+#include <weft/future.h>
 
 #include "commands.h"
-#include "site/pages.h"
+#include "site/server.h"
 #include "site/write.h"
+
+WF_TASK(wf_none, serve_site, (struct site_server *, server))
 
 struct site_values {
     int kind;
@@ -38,6 +51,13 @@ static const struct option_spec specs[] = {
      .min = 0,
      .max = 65535,
      .help = "port on 127.0.0.1 (default: any free one; with --write 8080)"},
+    {.name = "delay",
+     .type = OPTION_NUMBER,
+     .field = FIELD(delay_ms),
+     .argument = "MS",
+     .min = 0,
+     .max = 3600000,
+     .help = "answer so many milliseconds late (default 0; latency: 100)"},
     {.name = "seed",
      .type = OPTION_NUMBER,
      .field = FIELD(seed),
@@ -66,16 +86,73 @@ static int write_site(const struct site *site, const struct site_values *values)
     return EXIT_DONE;
 }
 
+int serve_site(struct wf_task *self, struct site_server *server, wf_none *ret)
+{
+    (void)ret;
+    return site_server_run(server, wf_task_executor(self));
+}
+WF_TASK_DEFINE(serve_site)
+
+static int wake_main(struct wf_future *future, void *arg)
+{
+    (void)future;
+    (void)arg;
+    return kill(getpid(), SIGTERM);
+}
+
+/* Returns 0 after a signal, or what ended the server. */
+static int serve_until_signal(struct site_server *server, struct wf_executor *on,
+                              const sigset_t *signals, struct wf_error *error)
+{
+    int signal;
+    wf_none none;
+    serve_site_future running = serve_site_submit(on, server);
+    int err = wf_future_on_done(running.future, wake_main, NULL);
+    if (!err)
+        sigwait(signals, &signal);
+    wf_future_cancel(running.future);
+    int ended = serve_site_result(&running, &none, WF_FOREVER, error);
+    return err ? wf_error_set(error, err, NULL) : ended == -ECANCELED ? 0 : ended;
+}
+
+static int serve(const struct site *site, const struct site_values *values)
+{
+    struct site_server_options options = {.site = *site,
+                                          .port = (uint16_t)values->port,
+                                          .delay_ns = WF_MILLISECONDS(values->delay_ms)};
+    struct site_server *server = NULL;
+    struct wf_executor *on = NULL;
+    struct wf_error error = {0};
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    int err = site_server_open(&options, &server, &error);
+    if (!err)
+        err = wf_fibers_create(&(struct wf_fibers_options){.name = "site"}, &on, &error);
+    if (!err) {
+        printf("http://127.0.0.1:%u/\n", (unsigned)site_server_port(server));
+        fflush(stdout);
+        err = serve_until_signal(server, on, &signals, &error);
+    }
+    wf_executor_destroy(on);
+    site_server_close(server);
+    if (err)
+        fprintf(stderr, "weft site: %s\n", error.text);
+    return err ? EXIT_FAILED : EXIT_DONE;
+}
+
 static int run(int argc, char **argv)
 {
-    struct site_values values = {.pages = 50, .seed = 1};
+    struct site_values values = {.pages = 50, .seed = 1, .delay_ms = -1};
     int operands, status = options_parse(&site_command, argc, argv, &values, &operands);
     if (status >= 0)
         return status;
     struct site site = {(enum site_kind)values.kind, (uint32_t)values.pages, (uint64_t)values.seed};
-    if (values.write)
-        return write_site(&site, &values);
-    return options_wrong(&site_command, "missing --write DIR");
+    if (values.delay_ms < 0)
+        values.delay_ms = site.kind == SITE_LATENCY ? 100 : 0;
+    return values.write ? write_site(&site, &values) : serve(&site, &values);
 }
 
 const struct command site_command = {
@@ -83,5 +160,9 @@ const struct command site_command = {
     .summary = "A web site made for testing, the same bytes for the same seed",
     .operands = "",
     .options = specs,
+    .notes = "Prints its address on the first line and serves until it is interrupted.\n"
+             "/manifest.json  the right answers: path, status, title and links of every URL that\n"
+             "                can be reached from /\n"
+             "/stats.json     what was asked of it: requests, connections, URLs fetched twice\n",
     .run = run,
 };
