@@ -70,7 +70,7 @@ static void neighbours_differ_in_colour(void **state)
     for (int i = 0; i < 16; i++) {
         uintptr_t offset = (uintptr_t)wfi_stack_get(pool, NULL) & (page - 1);
         assert_int_not_equal(offset, before);
-        assert_true(offset >= 1024); /* room below for a first frame in the same page */
+        assert_true(offset >= 2304); /* room below for the first frames in the same page */
         before = offset;
     }
 }
@@ -374,7 +374,7 @@ static void a_waiting_fiber_costs_one_page_and_its_table(void **state)
         size_t bytes;
         wfi_stack_range(many, block, &low, &bytes);
         assert_true(bytes > 180 * 1024);
-        memset((char *)low + bytes - 1024, 0x5a, 1024); /* first frames */
+        memset((char *)low + bytes - 2304, 0x5a, 2304); /* first frames */
         block[1] = chain;
         chain = block;
     }
