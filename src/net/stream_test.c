@@ -746,6 +746,52 @@ static void dialling_meets_its_deadline(void **state)
     wf_listener_close(l);
 }
 
+/* The first address hangs; it gets its share of the time, and the second still has its own. */
+static void an_address_that_hangs_does_not_use_up_the_time(void **state)
+{
+    (void)state;
+    struct wf_listener *l = NULL;
+    struct wf_listener_options options = {.backlog = 1};
+    struct wf_address at;
+    struct wf_stream *held[64], *s = NULL;
+    struct wf_error error = {0};
+    char endpoint[64], expected[160];
+    int count = 0, err = 0;
+    assert_int_equal(wf_listener_open("127.0.0.1:0", &options, &l, NULL), 0);
+    wf_listener_address(l, &at);
+    while (count < 64 &&
+           !wf_dial_address(&at, NULL, &held[count], wf_after(WF_MILLISECONDS(20)), NULL))
+        count++;
+    assert_in_range(count, 1, 63);
+
+    snprintf(endpoint, sizeof endpoint, "localhost:%u", wf_address_port(&at));
+    err = wf_dial(endpoint, NULL, &s, wf_after(WF_MILLISECONDS(200)), &error);
+    assert_int_not_equal(err, 0);
+    assert_int_not_equal(err, -ETIMEDOUT);
+    snprintf(expected, sizeof expected,
+             "%s: 127.0.0.1:%u: Connection timed out; [::1]:%u: ", endpoint, wf_address_port(&at),
+             wf_address_port(&at));
+    assert_memory_equal(error.text, expected, strlen(expected));
+    while (count)
+        wf_stream_close(held[--count]);
+    wf_listener_close(l);
+}
+
+/* The number stays taken while a party is inside, or the party would read from a stranger's. */
+static void the_number_is_closed_by_the_last(void **state)
+{
+    (void)state;
+    struct wf_stream *ends[2];
+    assert_int_equal(wf_stream_pair(ends), 0);
+    int fd = wf_stream_fd(ends[0]);
+    assert_int_equal(wfi_handle_enter(&ends[0]->handle), 0);
+    wf_stream_close(ends[0]);
+    assert_true(fcntl(fd, F_GETFD) >= 0);
+    wfi_stream_leave(ends[0]);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    wf_stream_close(ends[1]);
+}
+
 /* Options and names */
 
 static void options_reach_the_sockets(void **state)
@@ -1020,6 +1066,8 @@ int main(void)
         cmocka_unit_test(a_refused_port),
         cmocka_unit_test(endpoints_that_cannot_be),
         PARTIES_TEST(dialling_meets_its_deadline),
+        cmocka_unit_test(an_address_that_hangs_does_not_use_up_the_time),
+        cmocka_unit_test(the_number_is_closed_by_the_last),
         cmocka_unit_test(options_reach_the_sockets),
         cmocka_unit_test(unix_paths_come_and_go),
         PARTIES_TEST(accept_waits_for_descriptors),
