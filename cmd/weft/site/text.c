@@ -159,11 +159,24 @@ static const char *const latin[] = {
     "wait\xe2\x80\xa6",
 };
 
-static const char *const plain[] = {
-    "queue",  "fiber",  "thread", "waits",  "until", "the",  "lock",  "is",   "free",
-    "while",  "other",  "work",   "goes",   "on",    "page", "after", "a",    "socket",
-    "reads",  "before", "it",     "writes", "under", "load", "and",   "then", "sleeps",
-    "多线程", "执行",   "结果",   "返回",   "顺序",  "阻塞", "就绪",  "调度", "任务",
+/* Whole phrases: a page of 70 KB is then put together in a few hundred steps. */
+static const char *const phrases[] = {
+    "the queue is full and the producer waits until a slot is free, ",
+    "a fiber that sleeps costs a few kilobytes and no thread at all. ",
+    "多线程的执行顺序是不确定的，由系统调度。",
+    "while the socket has nothing to read, other work goes on; ",
+    "线程被阻塞之后回到就绪状态，等待下一次调度。",
+    "whoever holds the lock wakes the one that has waited longest. ",
+    "返回结果的顺序和参数的顺序一致，",
+    "after the last item the channel is closed and every reader ends. ",
+    "first measure, then change one thing, then measure again: ",
+    "任务队列里的任务由空闲的线程取走执行。",
+    "the same function runs serially, on threads and on fibers, ",
+    "under load the pool keeps its size and the queue grows. ",
+    "a deadline is a point in time, and it is handed on as it is; ",
+    "协程在等待网络的时候把处理器让给别的协程，",
+    "two threads that write one word without a lock are a race. ",
+    "what is not closed stays open, and what is not joined goes on. ",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -240,8 +253,6 @@ void site_escape(struct site_buffer *out, const char *text, size_t len, struct s
 void site_words(struct site_buffer *out, size_t bytes, struct site_random *random)
 {
     size_t end = out->len + bytes;
-    while (out->len < end && !out->failed) {
-        site_put_text(out, plain[site_below(random, COUNT(plain))]);
-        site_put_char(out, ' ');
-    }
+    while (out->len < end && !out->failed)
+        site_put_text(out, phrases[site_below(random, COUNT(phrases))]);
 }
