@@ -217,6 +217,8 @@ static void end_tags_gone_astray(void **state)
     check("<x-a><x-b></x-a><i n=1>", "body > i", "1 ");
     check("<div></body></html><i n=1>", "div > i", "1 ");
     check("<body n=1><body n=2><html n=3><head n=4><i n=5>", "*, a b", "1 5 ");
+    check("<tr n=1><td n=2><p n=3>", "*, a b", "3 ");
+    check("<template><tr n=1><td n=2></template>", "template > tr > td", "2 ");
     check("<form n=1><form n=2>", "form, a b", "1 ");
 }
 

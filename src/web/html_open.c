@@ -160,12 +160,13 @@ static int table_rank(unsigned id)
     }
 }
 
-/* Goes back to the part of the table that the part `id` stands in. */
-static void clear_table(struct wfi_open *o, unsigned id)
+/* Goes back to the part of the table that the part `id` stands in. Outside tables parts are
+ * ignored, but for templates, which may hold them; then this returns false. */
+static bool clear_table(struct wfi_open *o, unsigned id)
 {
     int rank = table_rank(id);
     if (find(o, WFI_TAG_TABLE) < 0)
-        return;
+        return o->open[WFI_TAG_TEMPLATE] > 0;
     for (uint32_t i = o->depth; i-- > 0;) {
         struct wfi_open_element *e = &o->path[i];
         int at = e->foreign || e->dead ? 0 : table_rank(e->type.id);
@@ -176,9 +177,10 @@ static void clear_table(struct wfi_open *o, unsigned id)
             holds = false;
         if (holds) {
             pop_to(o, i + 1);
-            return;
+            return true;
         }
     }
+    return true;
 }
 
 bool wfi_open_before(struct wfi_open *o, const struct wfi_html_tag *tag)
@@ -245,9 +247,7 @@ bool wfi_open_before(struct wfi_open *o, const struct wfi_html_tag *tag)
     case WFI_TAG_TABLE:
         break;
     default:
-        if (table_rank(id))
-            clear_table(o, id);
-        break;
+        return !table_rank(id) || clear_table(o, id);
     }
     return true;
 }

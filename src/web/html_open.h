@@ -9,8 +9,9 @@
  * ignored;
  *   - </b> before </p>: b ends, p stays open (its place is marked `dead`, nothing moves).
  *
- * Known departures: formatting elements are not opened again behind a block that ended them; what
- * stands between a table and its cells stays there; html inside svg's foreignObject ends the svg.
+ * Known departures: formatting elements are not opened again behind a block that ended them, nor
+ * are blocks moved out of them; what stands between a table and its cells stays there; a select may
+ * hold anything; html inside svg's foreignObject ends the svg.
  *
  * The path is at most WFI_OPEN_MAX deep: an element deeper than that takes the place of the
  * deepest, as browsers do it, so that a hostile page costs neither memory nor quadratic time.
