@@ -1,144 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names to addresses. getaddrinfo can block for as long as name servers are silent and cannot be
- * interrupted, so it runs on threads of its own, at most RESOLVERS_MAX, which end when nothing is
- * left to ask. The asker waits as for anything else; a question it has stopped waiting for is
- * dropped if it has not been taken yet, else left to end by itself.
- *
- * A question lives on the heap and has two owners, the asker and the queue or thread that works on
- * it; `owners` and the answer are under its lock, the queue under the global one. The two locks are
- * never held together.
+ * interrupted, so it is called on the offload pool, in a class of its own. A question lives on the
+ * heap, because its asker may stop waiting while a thread is still at it; the last of the two frees
+ * it. The answer is written before the call is done, and read only by an asker that saw it done.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
-#include "base/list.h"
 #include "net/address.h"
-#include "os/thread.h"
-#include "sched/park.h"
+#include "sched/offload.h"
 
-enum {
-    /* Enough that one dead name server does not hold up a crawl of many hosts, and far fewer than a
-     * process may have threads. */
-    RESOLVERS_MAX = 32,
-    ADDRESSES_MAX = 64,
-    /* getaddrinfo with its modules needs more than the least; what glibc itself tests with. */
-    STACK_BYTES = 256 * 1024,
-};
+/* More addresses of one name than anybody tries. */
+#define ADDRESSES_MAX 64
 
 struct question {
-    struct wfi_link link; /* in the queue */
-    struct wfi_lock lock;
-    struct wfi_wait_list asker;
-    int owners;
-    bool answered;
-    int count, cause; /* the answer */
+    struct wfi_offload_call call; /* first: what the pool knows of it */
     uint16_t port;
     int max;
+    int count, cause; /* the answer */
     char host[WFI_HOST_BYTES];
     struct wfi_sockaddr addresses[];
 };
 
-static struct wfi_lock queue_lock;
-/* Both under queue_lock. */
-static struct wfi_list queue;
-static int resolvers;
-
-static void drop(struct question *q)
+static void ask(struct wfi_offload_call *call)
 {
-    wfi_lock_lock(&q->lock);
-    bool last = --q->owners == 0;
-    wfi_lock_unlock(&q->lock);
-    if (last)
-        wfi_free(q);
+    struct question *q = (struct question *)call;
+    q->count = wfi_resolve(q->host, q->port, AF_UNSPEC, q->addresses, q->max, &q->cause);
 }
 
-static void answer(struct question *q)
+static void forget(struct wfi_offload_call *call)
 {
-    int cause = 0;
-    int count = wfi_resolve(q->host, q->port, AF_UNSPEC, q->addresses, q->max, &cause);
-    wfi_lock_lock(&q->lock);
-    q->answered = true;
-    q->count = count;
-    q->cause = cause;
-    struct wfi_wait_node *node = wfi_wait_claim_first(&q->asker);
-    wfi_lock_unlock(&q->lock);
-    if (node)
-        wfi_wake(node->waiter);
-    drop(q);
+    wfi_free(call);
 }
 
-static struct question *take(void)
+static int refused(const struct question *q, struct wf_error *reterr)
 {
-    wfi_lock_lock(&queue_lock);
-    struct wfi_link *link = wfi_list_pop_front(&queue);
-    if (!link)
-        resolvers--;
-    wfi_lock_unlock(&queue_lock);
-    return link ? wfi_container_of(link, struct question, link) : NULL;
-}
-
-static void *resolver(void *arg)
-{
-    (void)arg;
-    for (struct question *q; (q = take());)
-        answer(q);
-    return NULL;
-}
-
-/* Takes the question out of the queue again; false when a resolver has it already. */
-static bool withdraw(struct question *q)
-{
-    wfi_lock_lock(&queue_lock);
-    bool queued = wfi_link_linked(&q->link);
-    wfi_list_remove(&q->link);
-    wfi_lock_unlock(&queue_lock);
-    return queued;
-}
-
-/* Queues the question, which then has its second owner. */
-static int ask(struct question *q)
-{
-    struct wfi_thread thread;
-    wfi_lock_lock(&queue_lock);
-    wfi_list_push_back(&queue, &q->link);
-    bool more = resolvers < RESOLVERS_MAX;
-    resolvers += more;
-    wfi_lock_unlock(&queue_lock);
-    if (!more)
-        return 0;
-    int err = wfi_thread_start(&thread, "weft_resolver", STACK_BYTES, resolver, NULL);
-    if (!err) {
-        wfi_thread_detach(&thread);
-        return 0;
-    }
-    wfi_lock_lock(&queue_lock);
-    resolvers--;
-    bool alone = resolvers == 0;
-    wfi_lock_unlock(&queue_lock);
-    /* Others will come to it, if there are others; if they have just left, it is ours again. */
-    return alone && withdraw(q) ? err : 0;
-}
-
-static int wait_for_answer(struct question *q, wf_deadline deadline)
-{
-    struct wfi_wait_node node = {.amount = 0};
-    wfi_lock_lock(&q->lock);
-    if (!q->answered)
-        return wfi_wait(&q->asker, &q->lock, &node, "resolve", q, deadline);
-    wfi_lock_unlock(&q->lock);
-    return 0;
-}
-
-static int refused(const char *host, int err, int cause, struct wf_error *reterr)
-{
-    if (err == -ENOMEM || cause == 0)
-        return wf_error_set(reterr, err == -ENOENT ? WF_ERESOLVE : err, "%.200s: %s", host,
-                            err == -ENOENT ? "has no address" : wf_strerror(err));
-    return wf_error_set(reterr, WF_ERESOLVE, "%.200s: %s", host, wfi_resolve_cause(cause));
+    if (q->count == -ENOMEM)
+        return wf_error_set(reterr, -ENOMEM, "%.200s: %s", q->host, wf_strerror(-ENOMEM));
+    return wf_error_set(reterr, WF_ERESOLVE, "%.200s: %s", q->host,
+                        q->cause ? wfi_resolve_cause(q->cause) : "has no address");
 }
 
 static int resolve_by_thread(const char *host, uint16_t port, struct wf_address *ret_addresses,
@@ -147,31 +50,25 @@ static int resolve_by_thread(const char *host, uint16_t port, struct wf_address 
     max = max < ADDRESSES_MAX ? max : ADDRESSES_MAX;
     struct question *q = wfi_zalloc(sizeof *q + (size_t)max * sizeof *q->addresses);
     if (!q)
-        return wf_error_set(reterr, -ENOMEM, NULL);
-    q->owners = 2;
+        return wf_error_set(reterr, -ENOMEM, "%.200s: %s", host, wf_strerror(-ENOMEM));
+    q->call.run = ask;
+    q->call.release = forget;
     q->port = port;
     q->max = max;
     snprintf(q->host, sizeof q->host, "%s", host);
-    int err = ask(q);
+    int err = wfi_offload_run(WFI_OFFLOAD_DNS, &q->call, deadline);
     if (err) {
-        wfi_free(q);
-        return wf_error_set(reterr, err, "%.200s: no thread to resolve it: %s", host,
-                            wf_strerror(err));
-    }
-    err = wait_for_answer(q, deadline);
-    if (err) {
-        if (withdraw(q))
-            drop(q);
-        wf_error_set(reterr, err, "%.200s: resolving: %s", host, wf_strerror(err));
+        wf_error_set(reterr, err, "%.200s: resolving: %s", host,
+                     err == -EAGAIN ? "no thread for it" : wf_strerror(err));
     } else if (q->count < 0) {
-        err = refused(host, q->count, q->cause, reterr);
+        err = refused(q, reterr);
     } else {
         memset(ret_addresses, 0, (size_t)q->count * sizeof *ret_addresses);
         for (int i = 0; i < q->count; i++)
             *wfi_address_inside(&ret_addresses[i]) = q->addresses[i];
         err = q->count;
     }
-    drop(q);
+    wfi_offload_drop(&q->call);
     return err;
 }
 

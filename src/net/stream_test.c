@@ -688,6 +688,9 @@ static void endpoints_that_cannot_be(void **state)
     struct wf_error error;
     assert_int_equal(wf_dial("nowhere", NULL, &s, soon(), &error), -EINVAL);
     assert_non_null(strstr(error.text, "nowhere"));
+    assert_int_equal(wf_dial("no..such.invalid:80", NULL, &s, soon(), &error), WF_ERESOLVE);
+    assert_memory_equal(error.text, "no..such.invalid: ", 18);
+    assert_string_equal(error.origin, "no..such.invalid:80");
     assert_int_equal(wf_dial("unix:", NULL, &s, soon(), &error), -EINVAL);
     assert_int_equal(wf_dial("unix:/nonexistent/socket", NULL, &s, soon(), &error), -ENOENT);
     assert_non_null(strstr(error.text, "unix:/nonexistent/socket: "));
