@@ -152,6 +152,7 @@ static void routine_run(struct wfi_job *job, struct wfi_worker *worker)
     struct wfi_waiter *self = wfi_self();
     snprintf(self->name, sizeof self->name, "%s", routine->name);
     routine->fn(routine->arg);
+    wfi_party_end(self); /* before the join that may wait for it */
     self->name[0] = '\0';
     struct wfi_wake_list wakes = {0};
     wfi_lock_lock(&routine->lock);

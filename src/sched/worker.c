@@ -267,6 +267,7 @@ static void fiber_main(void *arg)
         wfi_tsan_checks_on();
         wfi_tsan_acquire(job);
         job->run(job, worker);
+        wfi_party_end(&self->waiter);
         wfi_tsan_checks_off();
 
         wfi_assert(self->waiter.cancel == NULL, "a job leaves every level it entered");
