@@ -22,6 +22,7 @@
 #include "exec/executor.h"
 #include "exec/scope.h"
 #include "os/thread.h"
+#include "sync/local.h"
 
 /* Locks. Enough that parties on a few cores seldom meet; each on its own cache line. */
 enum { LOCKS = 64 };
@@ -50,19 +51,6 @@ static struct wf_future no_memory = {
 struct wf_future *wfi_future_no_memory(void)
 {
     return &no_memory;
-}
-
-/* Context */
-
-static int wfi_locals_capture(struct wfi_locals **ret_locals)
-{
-    *ret_locals = NULL;
-    return 0;
-}
-
-static void wfi_locals_release(struct wfi_locals *locals)
-{
-    (void)locals;
 }
 
 /* Making */
@@ -101,8 +89,7 @@ struct wf_future *wfi_future_create(struct wf_executor *on, const struct wf_task
     f->data = data_place(f, type, bytes, scoped);
     if (!f->data)
         goto fail_block;
-    if (wfi_locals_capture(&f->locals))
-        goto fail_data;
+    f->locals = wfi_locals_capture();
     memcpy(f->data, args, type->args_bytes);
     uint32_t word = WF_FUTURE_PENDING | WFI_FUTURE_HANDLE | WFI_FUTURE_ENGINE;
     if (scoped)
@@ -119,9 +106,6 @@ struct wf_future *wfi_future_create(struct wf_executor *on, const struct wf_task
     wfi_store_release(&f->state, word);
     return f;
 
-fail_data:
-    if (!data_inside(f))
-        wfi_free(f->data);
 fail_block:
     wfi_block_give(f);
 fail:
