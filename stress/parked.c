@@ -119,7 +119,7 @@ static int parked_fibers(size_t count, int workers)
 
     start = wf_now();
     wf_event_set(&go);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = count; i-- > 0;) /* the last first: most have ended then, and need no sleep */
         if (wfi_routine_join(&routines[i], WF_FOREVER))
             return 1;
     figure("parked.wake", seconds_since(start), "s");
