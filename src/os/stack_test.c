@@ -190,10 +190,12 @@ static void too_many_guards_are_refused_with_the_rule(void **state)
     void *last = NULL;
     for (int i = 0; i < 5; i++)
         assert_non_null(last = wfi_stack_get(pool, NULL));
-    struct wf_error error = {0};
-    assert_null(wfi_stack_get(pool, &error));
-    assert_int_equal(error.code, -ENOMEM);
-    assert_non_null(strstr(error.text, "vm.max_map_count"));
+    for (int i = 0; i < 3; i++) { /* and refused again, not handed out without one */
+        struct wf_error error = {0};
+        assert_null(wfi_stack_get(pool, &error));
+        assert_int_equal(error.code, -ENOMEM);
+        assert_non_null(strstr(error.text, "vm.max_map_count"));
+    }
     wfi_stack_put(pool, last);
     assert_ptr_equal(wfi_stack_get(pool, NULL), last); /* those made so far go on working */
     teardown(NULL);
