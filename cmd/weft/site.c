@@ -89,30 +89,26 @@ static int write_site(const struct site *site, const struct site_values *values)
 int serve_site(struct wf_task *self, struct site_server *server, wf_none *ret)
 {
     (void)ret;
-    return site_server_run(server, wf_task_executor(self));
+    int err = site_server_run(server, wf_task_executor(self));
+    if (err)
+        kill(getpid(), SIGTERM); /* the main thread waits for a signal and nothing else */
+    return err;
 }
 WF_TASK_DEFINE(serve_site)
 
-static int wake_main(struct wf_future *future, void *arg)
-{
-    (void)future;
-    (void)arg;
-    return kill(getpid(), SIGTERM);
-}
-
-/* Returns 0 after a signal, or what ended the server. */
+/* Returns 0 after a signal, or what ended the server. A second signal ends the process. */
 static int serve_until_signal(struct site_server *server, struct wf_executor *on,
                               const sigset_t *signals, struct wf_error *error)
 {
     int signal;
     wf_none none;
     serve_site_future running = serve_site_submit(on, server);
-    int err = wf_future_on_done(running.future, wake_main, NULL);
-    if (!err)
+    if (wf_future_state(running.future) != WF_FUTURE_FAILED)
         sigwait(signals, &signal);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     wf_future_cancel(running.future);
-    int ended = serve_site_result(&running, &none, WF_FOREVER, error);
-    return err ? wf_error_set(error, err, NULL) : ended == -ECANCELED ? 0 : ended;
+    int err = serve_site_result(&running, &none, WF_FOREVER, error);
+    return err == -ECANCELED ? 0 : err;
 }
 
 static int serve(const struct site *site, const struct site_values *values)
