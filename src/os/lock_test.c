@@ -2,10 +2,14 @@
 /* Clock, futex and lock: the three things below everything that waits. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <weft/time.h>
@@ -94,6 +98,42 @@ static void lock_keeps_threads_apart(void **state)
     wfi_lock_unlock(&lock);
 }
 
+static _Atomic int sleeper_tid;
+
+static void *lock_once(void *arg)
+{
+    (void)arg;
+    wfi_store(&sleeper_tid, (int)syscall(SYS_gettid));
+    wfi_lock_lock(&lock);
+    wfi_lock_unlock(&lock);
+    return NULL;
+}
+
+/* 'S' when it sleeps in the kernel. */
+static char thread_state(int tid)
+{
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    if (file)
+        fclose(file);
+    return state;
+}
+
+static void unlocking_wakes_who_sleeps(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    wfi_lock_lock(&lock);
+    assert_int_equal(pthread_create(&thread, NULL, lock_once, NULL), 0);
+    while (wfi_load(&lock.word) != 2 || thread_state(wfi_load(&sleeper_tid)) != 'S')
+        sched_yield();
+    wfi_lock_unlock(&lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +141,7 @@ int main(void)
         cmocka_unit_test(futex_says_why_it_did_not_sleep),
         cmocka_unit_test(futex_wake_ends_a_wait),
         cmocka_unit_test(lock_keeps_threads_apart),
+        cmocka_unit_test(unlocking_wakes_who_sleeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
