@@ -5,6 +5,8 @@
  */
 #include "web/entity.h"
 
+#include <string.h>
+
 #include "web/entity_table.h"
 
 const uint16_t wfi_windows_1252[32] = {
@@ -139,6 +141,12 @@ size_t wfi_entity_decode(const uint8_t *p, size_t len, bool attr, uint8_t utf8[W
 {
     if (len > 1 && p[1] == '#')
         return decode_number(p, len, utf8, utf8_len);
+    if (len >= 5 && memcmp(p, "&amp;", 5) == 0) {
+        /* Nine of ten, in the links of pages. */
+        utf8[0] = '&';
+        *utf8_len = 1;
+        return 5;
+    }
     int name;
     narrow(p, len, &name);
     if (name < 0)

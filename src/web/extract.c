@@ -242,7 +242,9 @@ static int enter(struct wf_extract *x, const struct wfi_html_tag *tag)
     }
     x->element++;
     x->tag = tag;
-    int err = wfi_css_match(&x->set, tag, parent, self, &x->scratch, on_selected, x);
+    int err = x->set.start[tag->type.id] == x->set.start[tag->type.id + 1]
+                  ? 0
+                  : wfi_css_match(&x->set, tag, parent, self, &x->scratch, on_selected, x);
     size_t count = x->captures.len / sizeof(struct capture) - first;
     if (content) {
         for (uint32_t i = 0; i < words; i++)
@@ -280,6 +282,8 @@ static int on_start(void *arg, const struct wfi_html_tag *tag)
     }
     if (!x->path)
         return x->set.count ? enter(x, tag) : 0;
+    if (!wfi_open_has_rules(&x->open, tag))
+        return enter(x, tag);
     if (!wfi_open_before(&x->open, tag))
         return x->err;
     unsigned missing;

@@ -25,7 +25,8 @@ static void close_element(struct wfi_open *o, struct wfi_open_element *e)
         return;
     e->dead = true;
     count(o, e, (uint32_t)-1);
-    o->closed(o->arg, e);
+    if (e->count)
+        o->closed(o->arg, e);
 }
 
 /* Shortens the path to `depth`, and by what was dead already and has nothing left in it. */

@@ -33,6 +33,7 @@ struct wfi_open_element {
 struct wfi_open {
     uint32_t depth;
     bool head_seen, body_seen;
+    /* Told of each element that ends and has a count. */
     void (*closed)(void *arg, struct wfi_open_element *element);
     void *arg;
     uint32_t open[WFI_TAG_COUNT];     /* live elements by id, those of other names in [0] */
@@ -41,6 +42,15 @@ struct wfi_open {
 };
 
 void wfi_open_reset(struct wfi_open *o);
+
+/* False for most tags of a page's body: they end nothing and lack nothing, and the next two need
+ * not be called. */
+static inline bool wfi_open_has_rules(const struct wfi_open *o, const struct wfi_html_tag *tag)
+{
+    const unsigned flags = wfi_tag_flags[tag->type.id];
+    return !o->body_seen || !o->depth || tag->foreign || o->path[o->depth - 1].foreign ||
+           flags & F_RULES || (flags & F_CLOSES_P && o->open[WFI_TAG_P]);
+}
 
 /* Ends what the start tag ends. Returns false when the tag itself is to be ignored. */
 bool wfi_open_before(struct wfi_open *o, const struct wfi_html_tag *tag);
