@@ -5,6 +5,7 @@
 
 #include "options.h"
 
+extern const struct command crawl_command;
 extern const struct command site_command;
 
 #endif

@@ -6,6 +6,7 @@
 #include "commands.h"
 
 static const struct command *const commands[] = {
+    &crawl_command,
     &site_command,
 };
 

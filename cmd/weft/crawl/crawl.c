@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+#include "crawl/crawl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <weft/scope.h>
+
+#include "crawl/progress.h"
+
+WF_TASK(wf_none, crawl_worker, (struct crawl *, crawl))
+
+/* Short sections, which a cancelled worker has to get through as well. */
+static void lock(struct crawl *crawl)
+{
+    WF_SHIELD (WF_FOREVER) {
+        if (wf_mutex_lock(&crawl->lock, WF_FOREVER))
+            abort(); /* neither cancelled nor late: the lock was used wrongly */
+    }
+}
+
+static void unlock(struct crawl *crawl)
+{
+    wf_mutex_unlock(&crawl->lock);
+}
+
+/* Waits for a URL to fetch. Returns 0, -EPIPE when there will be none, -ECANCELED or -ENOMEM. */
+static int take(struct crawl *crawl, struct frontier_item **ret_item)
+{
+    lock(crawl);
+    int err;
+    for (;;) {
+        int64_t when = INT64_MAX;
+        err = crawl->failure.code ? -EPIPE
+                                  : frontier_pop(crawl->frontier, wf_now(), ret_item, &when);
+        if (err != -EAGAIN)
+            break;
+        err = wf_condition_wait(&crawl->more, (wf_deadline){when});
+        if (err == -ECANCELED)
+            break;
+    }
+    if (err == -EPIPE)
+        wf_condition_notify_all(&crawl->more); /* the others may go, too */
+    unlock(crawl);
+    return err;
+}
+
+/* With the lock: adds where the page leads to. Returns how many URLs are new, or -ENOMEM. */
+static int add_links(struct crawl *crawl, struct page_reader *reader, struct frontier_item *item)
+{
+    char text[WF_URL_BYTES_MAX], base_text[WF_URL_BYTES_MAX];
+    struct wf_url link, base = item->url;
+    int fresh = 0;
+    if (page_is_redirect(reader)) {
+        const char *to = reader->answer.location;
+        if (wf_url_canonical(&item->url, to, strlen(to), text, sizeof text, &link, NULL) < 0)
+            return 0;
+        int verdict = frontier_add_redirect(crawl->frontier, item, &link);
+        return verdict < 0 ? verdict : verdict == FRONTIER_NEW;
+    }
+    size_t len;
+    const char *ref = wf_extract_base(reader->extract, &len);
+    if (ref && wf_url_canonical(&item->url, ref, len, base_text, sizeof base_text, &link, NULL) > 0)
+        base = link;
+    size_t count = wf_extract_link_count(reader->extract);
+    for (size_t i = 0; i < count; i++) {
+        ref = wf_extract_link(reader->extract, i, &len);
+        if (wf_url_canonical(&base, ref, len, text, sizeof text, &link, NULL) < 0)
+            continue; /* mailto:, javascript:, nonsense */
+        int verdict = frontier_add_link(crawl->frontier, item, &link);
+        if (verdict < 0)
+            return verdict;
+        fresh += verdict == FRONTIER_NEW;
+    }
+    return fresh;
+}
+
+static void count(struct crawl *crawl, const struct page_reader *reader)
+{
+    crawl->counts.pages++;
+    crawl->counts.bytes += reader->answer.body_len;
+    if (reader->err)
+        crawl->counts.errors++;
+    if (reader->answer.status)
+        crawl->counts.fetched++;
+}
+
+/* Records a page and adds its links. Whatever happens, the item is done afterwards. */
+static void finish(struct crawl *crawl, struct page_reader *reader, struct frontier_item *item)
+{
+    const char *line;
+    size_t len;
+    int err = page_record(reader, item->text, item->depth, &line, &len);
+    if (!err)
+        err = output_add(crawl->output, line, len);
+    lock(crawl);
+    if (!err) {
+        count(crawl, reader);
+        int fresh = add_links(crawl, reader, item);
+        if (fresh < 0)
+            err = fresh;
+        else if (fresh)
+            wf_condition_notify(&crawl->more, (size_t)fresh);
+    }
+    if (err && !crawl->failure.code)
+        wf_error_set(&crawl->failure, err, NULL);
+    frontier_done(crawl->frontier, item);
+    const struct frontier_counts *counts = frontier_counts(crawl->frontier);
+    if (counts->in_flight == 0 || err)
+        wf_condition_notify_all(&crawl->more);
+    progress_tell(crawl, false);
+    unlock(crawl);
+}
+
+static void give_back(struct crawl *crawl, struct frontier_item *item)
+{
+    lock(crawl);
+    frontier_done(crawl->frontier, item);
+    unlock(crawl);
+}
+
+int crawl_worker(struct wf_task *self, struct crawl *crawl, wf_none *ret)
+{
+    struct page_reader reader;
+    struct frontier_item *item;
+    (void)ret;
+    int err = page_reader_init(&reader, crawl->http, crawl->options->selects,
+                               crawl->options->select_count);
+    if (err)
+        return wf_task_fail(self, err, "%s", wf_strerror(err));
+    while ((err = take(crawl, &item)) == 0) {
+        err = page_fetch(&reader, item->text, wf_after(crawl->options->timeout_ns));
+        if (err) {
+            give_back(crawl, item);
+            break;
+        }
+        finish(crawl, &reader, item);
+    }
+    page_reader_fini(&reader);
+    return err == -EPIPE ? 0 : err;
+}
+WF_TASK_DEFINE(crawl_worker)
+
+static int add_seeds(struct crawl *crawl, struct wf_error *reterr)
+{
+    for (size_t i = 0; i < crawl->options->url_count; i++) {
+        const char *typed = crawl->options->urls[i];
+        char text[WF_URL_BYTES_MAX];
+        struct wf_url url;
+        struct wf_error error = {0};
+        int err = wf_url_canonical(NULL, typed, strlen(typed), text, sizeof text, &url, &error);
+        if (err < 0)
+            return wf_error_set(reterr, WF_EPARSE, "%.120s: %.200s", typed, error.text);
+        err = frontier_add_seed(crawl->frontier, &url);
+        if (err < 0)
+            return wf_error_set(reterr, err, NULL);
+    }
+    return 0;
+}
+
+int crawl_init(struct crawl *crawl, const struct crawl_options *options, struct output *output,
+               struct wf_error *reterr)
+{
+    *crawl = (struct crawl){.options = options, .output = output};
+    wf_mutex_init(&crawl->lock);
+    wf_condition_init(&crawl->more, &crawl->lock);
+    struct frontier_options frontier = {.depth_max = options->depth_max,
+                                        .pages_max = options->pages_max,
+                                        /* the same pages whatever the timing */
+                                        .by_level = options->depth_max != FRONTIER_ANY_DEPTH};
+    if (getrandom(&frontier.seed, sizeof frontier.seed, GRND_NONBLOCK) < 0)
+        frontier.seed = (uint64_t)wf_now();
+    int err = frontier_create(&frontier, &crawl->frontier);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    struct wf_http_options http = {.body_bytes_max = options->body_bytes_max};
+    err = add_seeds(crawl, reterr);
+    return err ? err : wf_http_create(&http, &crawl->http, reterr);
+}
+
+void crawl_fini(struct crawl *crawl)
+{
+    wf_http_destroy(crawl->http);
+    frontier_destroy(crawl->frontier);
+    wf_condition_fini(&crawl->more);
+    wf_mutex_fini(&crawl->lock);
+}
+
+int crawl_run(struct crawl *crawl, struct wf_executor *on, struct wf_error *reterr)
+{
+    struct wf_scope scope;
+    crawl->start_ns = wf_now();
+    wf_scope_open(&scope, on, WF_FOREVER);
+    for (int i = 0; i < crawl->options->concurrency; i++)
+        if (crawl_worker_go(&scope, crawl))
+            break; /* the refusal has failed the scope */
+    int err = wf_scope_close(&scope, reterr);
+    crawl->end_ns = wf_now();
+    progress_tell(crawl, true);
+    if (!err && crawl->failure.code) {
+        err = crawl->failure.code;
+        if (reterr)
+            *reterr = crawl->failure;
+    }
+    return err;
+}
+
+int crawl_stats(struct crawl *crawl, const char *engine, struct wf_json_writer *json)
+{
+    const struct frontier_counts *counts = frontier_counts(crawl->frontier);
+    double seconds = (double)((crawl->end_ns ? crawl->end_ns : wf_now()) - crawl->start_ns) / 1e9;
+    const struct {
+        const char *key;
+        uint64_t value;
+    } figures[] = {
+        {"pages", crawl->counts.pages},       {"fetched", crawl->counts.fetched},
+        {"errors", crawl->counts.errors},     {"bytes", crawl->counts.bytes},
+        {"redirects", counts->redirected},    {"known", counts->known},
+        {"seen_again", counts->seen},         {"out_of_scope", counts->out_of_scope},
+        {"too_deep", counts->too_deep},       {"queued", counts->queued},
+    };
+    wf_json_writer_clear(json);
+    wf_json_write_object(json);
+    wf_json_write_key(json, "engine");
+    wf_json_write_string(json, engine, strlen(engine));
+    wf_json_write_key(json, "concurrency");
+    wf_json_write_int(json, crawl->options->concurrency);
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        wf_json_write_key(json, figures[i].key);
+        wf_json_write_uint(json, figures[i].value);
+    }
+    wf_json_write_key(json, "seconds");
+    wf_json_write_double(json, seconds);
+    wf_json_write_key(json, "pages_per_second");
+    wf_json_write_double(json, seconds > 0 ? (double)crawl->counts.pages / seconds : 0);
+    wf_json_write_end(json);
+    wf_json_write_line_end(json);
+    const char *text;
+    size_t len;
+    return wf_json_writer_text(json, &text, &len);
+}
