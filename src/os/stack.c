@@ -15,10 +15,6 @@
  * another, both outside the lock; a trim of returned ones likewise. Measured on Linux 6.18: guard
  * and first touch of a page 3.1 us one by one, 2.4 us in sixteens; trim 0.64 and 0.30 us.
  *
- * The directory answers "whose address is this?" in a signal handler: two levels of pointers, the
- * address space cut into chunks of the smallest slab's size. Its leaves stay for the life of the
- * process.
- *
  * Rejected: a mapping per stack (the kernel allows 65,530 of them, and each stack needs two); a
  * list of free slots in the slab (contents would have to be cleared); counting how deep a stack
  * was used before trimming it (mincore costs as much as the trim).
@@ -32,20 +28,21 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "os/directory.h"
 #include "os/lock.h"
 #include "os/memory.h"
 
 #define LINE ((size_t)64)
-#define SLAB_BITS 26 /* 64 MiB: 256 stacks of the default size, few mappings for a million */
-#define SLAB_BYTES ((size_t)1 << SLAB_BITS)
+#define SLAB_BYTES WFI_DIRECTORY_CHUNK /* 256 stacks of the default size: few maps for a million \
+                                        */
 #define STACK_BYTES_MIN ((size_t)16 * 1024)
 #define STACK_BYTES_MAX ((size_t)1 << 36)
 #define GUARD_BYTES_MAX ((size_t)64 * 1024)
 
 /*
- * Left free in the top page for the first frames of a fiber, a printf among them, so that its colour
- * does not make it touch a second page. What the block leaves beyond that is for colours; with
- * a block of 256 bytes there are 25. A switch in a ring of 20,000 fibers took 15.4 ns with 25
+ * Left free in the top page for the first frames of a fiber, a printf among them, so that its
+ * colour does not make it touch a second page. What the block leaves beyond that is for colours;
+ * with a block of 256 bytes there are 25. A switch in a ring of 20,000 fibers took 15.4 ns with 25
  * colours, 15.8 with 37, 17.7 with 16, and 63 without.
  */
 #define FRAME_BYTES ((size_t)2304)
@@ -84,55 +81,9 @@ struct wfi_stack_pool {
     size_t kept_count, kept_max, cold_count;
 };
 
-/* The directory. */
-#define ADDRESS_BITS 48
-#define LEAF_BITS 11
-#define ROOT_BITS (ADDRESS_BITS - SLAB_BITS - LEAF_BITS)
-
-typedef WFI_ATOMIC(struct slab *) directory_entry;
-static WFI_ATOMIC(directory_entry *) directory[(size_t)1 << ROOT_BITS];
-
-static directory_entry *directory_leaf(uintptr_t addr)
-{
-    size_t root = addr >> (SLAB_BITS + LEAF_BITS);
-    if (root >= sizeof directory / sizeof directory[0])
-        return NULL;
-    return wfi_load_acquire(&directory[root]); /* acquire: pairs with directory_set's cas */
-}
-
-static directory_entry *directory_slot(directory_entry *leaf, uintptr_t addr)
-{
-    return &leaf[addr >> SLAB_BITS & (((size_t)1 << LEAF_BITS) - 1)];
-}
-
-static int directory_set(const char *low, size_t bytes, struct slab *slab)
-{
-    for (uintptr_t addr = (uintptr_t)low; addr < (uintptr_t)low + bytes; addr += SLAB_BYTES) {
-        directory_entry *leaf = directory_leaf(addr);
-        if (!leaf) {
-            size_t root = addr >> (SLAB_BITS + LEAF_BITS);
-            if (root >= sizeof directory / sizeof directory[0])
-                return -ENOMEM;
-            size_t leaf_bytes = sizeof(directory_entry) << LEAF_BITS;
-            size_t page = wfi_page_bytes();
-            leaf_bytes = (leaf_bytes + page - 1) & ~(page - 1);
-            void *fresh;
-            if (wfi_memory_reserve(leaf_bytes, page, &fresh))
-                return -ENOMEM;
-            leaf = NULL;
-            if (wfi_cas(&directory[root], &leaf, (directory_entry *)fresh))
-                leaf = fresh;
-            else
-                wfi_memory_release(fresh, leaf_bytes, 0); /* another pool was quicker */
-        }
-        wfi_store_release(directory_slot(leaf, addr), slab); /* pairs with wfi_stack_find */
-    }
-    return 0;
-}
-
 static void slab_destroy(struct slab *slab)
 {
-    directory_set(slab->low, slab->pool->slab_bytes, NULL); /* its leaves exist: cannot fail */
+    wfi_directory_clear(slab->low, slab->pool->slab_bytes);
     wfi_memory_release(slab->low, slab->pool->slab_bytes, wfi_load(&slab->guards));
     wfi_free(slab);
 }
@@ -154,7 +105,7 @@ static struct slab *slab_create(struct wfi_stack_pool *pool)
     slab->pool = pool;
     slab->low = low;
     slab->count = (uint32_t)(pool->slab_bytes >> pool->stack_bits);
-    if (directory_set(low, pool->slab_bytes, slab)) {
+    if (wfi_directory_set(low, pool->slab_bytes, slab)) {
         slab_destroy(slab);
         return NULL;
     }
@@ -174,8 +125,7 @@ static char *stack_of(const struct wfi_stack_pool *pool, const void *block)
 
 static struct slab *slab_of(const struct wfi_stack_pool *pool, const void *block)
 {
-    uintptr_t addr = (uintptr_t)stack_of(pool, block);
-    return wfi_load_acquire(directory_slot(directory_leaf(addr), addr)); /* as wfi_stack_find */
+    return wfi_directory_find(stack_of(pool, block));
 }
 
 static char *page_of(void *block)
@@ -428,11 +378,7 @@ void wfi_stack_pool_counts(struct wfi_stack_pool *pool, struct wfi_stack_counts 
 
 bool wfi_stack_find(const void *addr, struct wfi_stack_place *ret_place)
 {
-    directory_entry *leaf = directory_leaf((uintptr_t)addr);
-    if (!leaf)
-        return false;
-    /* acquire: pairs with the release in directory_set */
-    struct slab *slab = wfi_load_acquire(directory_slot(leaf, (uintptr_t)addr));
+    struct slab *slab = wfi_directory_find(addr);
     if (!slab)
         return false;
     const struct wfi_stack_pool *pool = slab->pool;
