@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For tests that run with every kind of party: plain threads, fibers of one worker, fibers of four,
- * and both kinds in turn. A test asks for parties and gets the kind of the current mode.
+ * and both kinds in turn. A test, on its own thread, starts and joins parties one by one, as many
+ * as it likes, and they are of the kind of the current mode. (party.h runs one function in all of a
+ * fixed set, and directs from inside it.)
  */
 #ifndef TEST_PARTIES_H
 #define TEST_PARTIES_H

@@ -40,7 +40,7 @@ static int wait_connected(struct wf_stream *s, wf_deadline deadline)
         int err = wfi_socket_connect_finish(s->handle.fd);
         if (err != -EINPROGRESS)
             return err;
-        err = wfi_poll_desc_wait(s->handle.desc, WFI_DESC_WRITE, seen, "connect", s, deadline);
+        err = wfi_handle_wait(&s->handle, WFI_DESC_WRITE, seen, "connect", deadline);
         if (err)
             return err;
     }
@@ -50,11 +50,10 @@ static int wait_connected(struct wf_stream *s, wf_deadline deadline)
  * A local port without a listener, in the range from which outgoing ports are taken, may be given
  * to this very connection, which then meets itself. Nobody is there: it counts as refused.
  */
-static bool met_itself(int fd)
+static bool met_itself(int fd, const struct wfi_sockaddr *at)
 {
-    struct wfi_sockaddr local, peer;
-    return wfi_socket_local(fd, &local) == 0 && local.any.sa_family != AF_UNIX &&
-           wfi_socket_peer(fd, &peer) == 0 && wfi_sockaddr_equal(&local, &peer);
+    struct wfi_sockaddr local;
+    return wfi_socket_local(fd, &local) == 0 && wfi_sockaddr_equal(&local, at);
 }
 
 static int connect_one(const struct wf_address *address, const struct wf_stream_options *options,
@@ -76,10 +75,11 @@ static int connect_one(const struct wf_address *address, const struct wf_stream_
     }
     if (pending)
         err = wait_connected(s, deadline);
-    if (!err && met_itself(fd))
+    bool tcp = at->any.sa_family != AF_UNIX;
+    if (!err && tcp && met_itself(fd, at))
         err = -ECONNREFUSED;
     if (!err)
-        err = wfi_stream_configure(fd, options);
+        err = wfi_stream_configure(fd, tcp, options);
     if (err)
         wf_stream_close(s);
     else

@@ -12,6 +12,8 @@
 struct wfi_handle {
     struct wfi_poll_desc *desc; /* constant */
     int fd;                     /* constant; closed by the last party to leave */
+    /* Operations that did not have to wait, since the last that did or gave way; a hint. */
+    WFI_ATOMIC(uint32_t) streak;
 };
 
 /* Returns 0 or -ENOMEM; fd stays the caller's on failure. */
@@ -27,6 +29,16 @@ _Bool wfi_handle_leave(struct wfi_handle *handle);
 
 /* The owner leaves for good; true when the object is to be freed now. */
 _Bool wfi_handle_close(struct wfi_handle *handle);
+
+/*
+ * Before an operation. One that never has to wait gives way once in a while all the same, or a
+ * fiber with a fast peer would keep its worker from all others. Returns 0 or -ECANCELED.
+ */
+int wfi_handle_give_way(struct wfi_handle *handle);
+
+/* wfi_poll_desc_wait, with the handle as what is waited for. */
+int wfi_handle_wait(struct wfi_handle *handle, enum wfi_desc_direction direction, uint32_t seen,
+                    const char *reason, wf_deadline deadline);
 
 /*
  * Called when a descriptor could not be made because there are too many: waits until one that this

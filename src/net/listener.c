@@ -17,7 +17,7 @@ struct wf_listener {
     struct wfi_handle handle;
     struct wf_stream_options stream; /* constant, as are the rest */
     struct wf_address address;
-    struct wfi_file_id file;
+    struct wfi_file_id file; /* what the path names; a Unix listener's */
 };
 
 /* localhost is allowed as a name, because it needs nobody to be asked. */
@@ -111,11 +111,14 @@ int wf_listener_open(const char *endpoint, const struct wf_listener_options *opt
 
 static int accept_inside(struct wf_listener *l, int *ret_fd, wf_deadline deadline)
 {
+    int canceled = wfi_handle_give_way(&l->handle);
+    if (canceled)
+        return canceled;
     for (;;) {
         uint32_t seen = wfi_poll_desc_seen(l->handle.desc, WFI_DESC_READ);
         int err = wfi_socket_accept(l->handle.fd, NULL, ret_fd);
         if (err == -EAGAIN) {
-            err = wfi_poll_desc_wait(l->handle.desc, WFI_DESC_READ, seen, "accept", l, deadline);
+            err = wfi_handle_wait(&l->handle, WFI_DESC_READ, seen, "accept", deadline);
         } else if (err == -EMFILE || err == -ENFILE) {
             int full = err;
             err = wfi_handle_wait_for_descriptor(l, deadline);
@@ -141,7 +144,8 @@ int wf_listener_accept(struct wf_listener *l, struct wf_stream **ret_stream, wf_
     err = accept_inside(l, &fd, deadline);
     if (!err) {
         /* A peer that has gone already makes options fail; whoever reads the stream finds out. */
-        wfi_stream_configure(fd, &l->stream);
+        bool tcp = wfi_address_seen(&l->address)->any.sa_family != AF_UNIX;
+        wfi_stream_configure(fd, tcp, &l->stream);
         err = wfi_stream_create(fd, ret_stream);
         if (err)
             wfi_fd_close(fd);

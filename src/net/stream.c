@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Streams: each operation tries the system call first and waits only after -EAGAIN, as netpoll.h
- * describes. An operation that never has to wait still gives way once in a while, or a fiber with a
- * fast peer would keep its worker from all others.
+ * describes.
  */
 #include "net/stream.h"
 
@@ -10,11 +9,6 @@
 
 #include "base/alloc.h"
 #include "net/address.h"
-
-/* Operations in a row before a fiber gives way: with some microseconds each, about as long as the
- * scheduler lets ready fibers keep it from its other duties (61 switches, 50 us) or a little more.
- */
-#define STREAK_MAX 32
 
 /* System calls take this many parts at most. */
 #define PARTS 64
@@ -33,12 +27,10 @@ int wfi_stream_create(int fd, struct wf_stream **ret_stream)
     return 0;
 }
 
-int wfi_stream_configure(int fd, const struct wf_stream_options *options)
+int wfi_stream_configure(int fd, bool tcp, const struct wf_stream_options *options)
 {
-    struct wfi_sockaddr local;
-    int err = wfi_socket_local(fd, &local);
-    bool tcp = !err && local.any.sa_family != AF_UNIX;
-    if (!err && tcp && !options->delay)
+    int err = 0;
+    if (tcp && !options->delay)
         err = wfi_socket_set(fd, WFI_SOCKET_NODELAY, 1);
     if (!err && tcp && options->keepalive_s > 0) {
         err = wfi_socket_set(fd, WFI_SOCKET_KEEPALIVE_IDLE, options->keepalive_s);
@@ -90,25 +82,16 @@ void wf_stream_close(struct wf_stream *s)
         wfi_free(s);
 }
 
-/* Before an operation: 0, or -ECANCELED. */
-static int give_way(struct wf_stream *s)
-{
-    uint32_t streak = wfi_load_relaxed(&s->streak) + 1;
-    wfi_store_relaxed(&s->streak, streak < STREAK_MAX ? streak : 0);
-    return streak < STREAK_MAX || !wfi_on_fiber() ? 0 : wfi_yield();
-}
-
 int wfi_stream_wait_inside(struct wf_stream *s, enum wfi_desc_direction direction, uint32_t seen,
                            wf_deadline deadline)
 {
-    wfi_store_relaxed(&s->streak, 0);
-    return wfi_poll_desc_wait(s->handle.desc, direction, seen,
-                              direction == WFI_DESC_READ ? "read" : "write", s, deadline);
+    return wfi_handle_wait(&s->handle, direction, seen,
+                           direction == WFI_DESC_READ ? "read" : "write", deadline);
 }
 
 ssize_t wfi_stream_read_inside(struct wf_stream *s, void *buf, size_t len, wf_deadline deadline)
 {
-    int err = give_way(s);
+    int err = wfi_handle_give_way(&s->handle);
     while (!err) {
         uint32_t seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ);
         ssize_t n = wfi_fd_read(s->handle.fd, buf, len);
@@ -122,7 +105,7 @@ ssize_t wfi_stream_read_inside(struct wf_stream *s, void *buf, size_t len, wf_de
 int wfi_stream_write_inside(struct wf_stream *s, const void *data, size_t len, wf_deadline deadline)
 {
     const char *at = data;
-    int err = give_way(s);
+    int err = wfi_handle_give_way(&s->handle);
     while (!err && len) {
         uint32_t seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_WRITE);
         ssize_t n = wfi_socket_write(s->handle.fd, at, len);
@@ -188,7 +171,7 @@ static int writev_inside(struct wf_stream *s, const struct wf_part *parts, size_
 {
     struct iovec window[PARTS];
     size_t at = 0, skip = 0;
-    int err = give_way(s);
+    int err = wfi_handle_give_way(&s->handle);
     while (!err) {
         while (at < count && parts[at].len == skip) {
             at++;

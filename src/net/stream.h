@@ -9,8 +9,6 @@
 
 struct wf_stream {
     struct wfi_handle handle;
-    /* Operations that did not have to wait, since the last that did or gave way; a hint. */
-    WFI_ATOMIC(uint32_t) streak;
 };
 
 /* A stream for a socket that is non-blocking and closed on exec. Returns 0, or -ENOMEM: fd is still
@@ -18,7 +16,7 @@ struct wf_stream {
 int wfi_stream_create(int fd, struct wf_stream **ret_stream);
 
 /* Sets what `options` (not NULL) ask for on a new connection. */
-int wfi_stream_configure(int fd, const struct wf_stream_options *options);
+int wfi_stream_configure(int fd, bool tcp, const struct wf_stream_options *options);
 
 /* The reading and writing of a party that is inside already. */
 ssize_t wfi_stream_read_inside(struct wf_stream *s, void *buf, size_t len, wf_deadline deadline);

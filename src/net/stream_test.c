@@ -948,6 +948,39 @@ static void accept_waits_for_descriptors(void **state)
     wf_listener_close(h.listener);
 }
 
+/* Without a descriptor for the pipe, bytes go through a buffer. */
+static void splice_without_a_pipe(void **state)
+{
+    (void)state;
+    if (wfi_under_valgrind()) {
+        print_message("valgrind does not enforce RLIMIT_NOFILE\n");
+        skip();
+    }
+    struct wf_stream *in[2], *out[2];
+    struct rlimit before, low;
+    char buf[8];
+    assert_int_equal(wf_stream_pair(in), 0);
+    assert_int_equal(wf_stream_pair(out), 0);
+    getrlimit(RLIMIT_NOFILE, &before);
+    int free_number = dup(0);
+    close(free_number);
+    low = before;
+    low.rlim_cur = (rlim_t)free_number;
+    setrlimit(RLIMIT_NOFILE, &low);
+    assert_int_equal(wf_stream_write(in[0], "hello world", 11, WF_NOW), 0);
+    assert_int_equal(wf_stream_splice(in[1], out[0], 5, WF_NOW), 5);
+    assert_int_equal(wf_stream_read(out[1], buf, sizeof buf, WF_NOW), 5);
+    assert_memory_equal(buf, "hello", 5);
+    assert_int_equal(wf_stream_shutdown(in[0], WF_SHUTDOWN_WRITE), 0);
+    assert_int_equal(wf_stream_splice(in[1], out[0], 100, WF_NOW), 6);
+    wf_stream_close(out[1]);
+    assert_int_equal(wf_stream_splice(in[1], out[0], 100, WF_NOW), 0);
+    setrlimit(RLIMIT_NOFILE, &before);
+    wf_stream_close(in[0]);
+    wf_stream_close(in[1]);
+    wf_stream_close(out[0]);
+}
+
 /* A stream outlives the runtime whose worker was its home. */
 static void streams_outlive_runtimes(void **state)
 {
@@ -1074,6 +1107,7 @@ int main(void)
         cmocka_unit_test(options_reach_the_sockets),
         cmocka_unit_test(unix_paths_come_and_go),
         PARTIES_TEST(accept_waits_for_descriptors),
+        cmocka_unit_test(splice_without_a_pipe),
         cmocka_unit_test(streams_outlive_runtimes),
         PARTIES_TEST(busy_streams_give_way),
         cmocka_unit_test(memory_runs_out),
