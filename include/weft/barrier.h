@@ -29,7 +29,7 @@ WF_API int wf_barrier_init(struct wf_barrier *b, size_t parties, int (*action)(v
 
 /*
  * Ends the use of `b`, at which nobody may wait; the storage may go afterwards.
- * Context: any; after everybody else's last call has returned.
+ * Context: any, never blocks; after everybody else's last call has returned.
  */
 WF_API void wf_barrier_fini(struct wf_barrier *b);
 

@@ -51,7 +51,7 @@ WF_API int wf_channel_create(const struct wf_channel_options *options,
 
 /*
  * Frees the channel; items still in it are destroyed. NULL is fine.
- * Context: any; after everybody else's last call has returned.
+ * Context: any, never blocks; after everybody else's last call has returned.
  */
 WF_API void wf_channel_destroy(struct wf_channel *channel);
 

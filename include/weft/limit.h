@@ -45,7 +45,7 @@ WF_API int wf_limit_create(const struct wf_limit_options *options, struct wf_lim
 
 /*
  * Frees the limit. NULL is fine.
- * Context: any; after everybody else's last call has returned.
+ * Context: any, never blocks; after everybody else's last call has returned.
  */
 WF_API void wf_limit_destroy(struct wf_limit *limit);
 

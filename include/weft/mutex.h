@@ -56,7 +56,7 @@ WF_API void wf_mutex_init(struct wf_mutex *m);
 /*
  * Ends the use of `m`, which must be unlocked; the storage may go afterwards. Needed before storage
  * that others have unlocked in is freed; a static mutex needs none.
- * Context: thread or fiber; after everybody else's last call.
+ * Context: any, never blocks; after everybody else's last call.
  */
 WF_API void wf_mutex_fini(struct wf_mutex *m);
 

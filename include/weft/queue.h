@@ -65,7 +65,7 @@ WF_API int wf_queue_create(const struct wf_queue_options *options, struct wf_que
 
 /*
  * Frees the queue; items still in it are destroyed. NULL is fine.
- * Context: any; after everybody else's last call has returned.
+ * Context: any, never blocks; after everybody else's last call has returned.
  */
 WF_API void wf_queue_destroy(struct wf_queue *queue);
 

@@ -31,7 +31,7 @@ WF_API void wf_rwlock_init(struct wf_rwlock *l);
 
 /*
  * Ends the use of `l`, which must be free; the storage may go afterwards.
- * Context: any; after everybody else's last call.
+ * Context: any, never blocks; after everybody else's last call.
  */
 WF_API void wf_rwlock_fini(struct wf_rwlock *l);
 

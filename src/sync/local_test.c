@@ -53,7 +53,7 @@ static int last_open(int *unused)
 static void last_close(int *unused)
 {
     (void)unused;
-    struct session *mine;
+    struct session *mine = NULL;
     party_equal(session_object(&mine), 0);
     party_check(mine->owner > 0);
 }
@@ -71,10 +71,10 @@ static void writes_its_own(struct party *self)
     struct shared *s = self->arg;
     party_equal(number_get(), 7);
     party_check(strcmp(name_get(), "none") == 0);
-    struct session *mine;
+    struct session *mine = NULL;
     party_equal(session_object(&mine), 0);
     mine->owner = self->index + 1;
-    int *last;
+    int *last = NULL;
     party_equal(last_object(&last), 0);
     for (int i = 0; i < 20; i++) {
         party_equal(number_set(self->index * 100 + i), 0);
@@ -83,7 +83,7 @@ static void writes_its_own(struct party *self)
         party_equal(number_get(), self->index * 100 + i);
         party_equal(pair_get().a, self->index);
         party_equal(pair_get().b, i);
-        struct session *again;
+        struct session *again = NULL;
         party_equal(session_object(&again), 0);
         party_check(again == mine);
         party_equal(again->owner, self->index + 1);
