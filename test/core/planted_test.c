@@ -19,6 +19,7 @@
 
 #include "base/atomic.h"
 #include "os/sanitizer.h"
+#include "sched/registry.h"
 #include "sched/runtime.h"
 
 #if WFI_ASAN
@@ -112,6 +113,41 @@ static void ordered_fibers_pass_in_silence(void **state)
     assert_int_equal(status, 0);
 }
 
+static volatile char sink;
+
+static int deeper(int depth)
+{
+    volatile char frame[512];
+    frame[0] = (char)depth;
+    int below = depth ? deeper(depth - 1) : 0;
+    sink = frame[0];
+    return below + 1;
+}
+
+static void dig(void *arg)
+{
+    (void)arg;
+    wfi_yield();
+    deeper(1000000);
+}
+
+static void overflow_one_of_several(void)
+{
+    if (wfi_report_overflows(NULL))
+        _exit(74);
+    on_one_worker(dig);
+}
+
+static void an_overflow_is_reported_with_the_fibers_name(void **state)
+{
+    (void)state;
+    int status = in_child(overflow_one_of_several);
+    assert_true(WIFSIGNALED(status));
+    assert_non_null(strstr(said, "stack overflow in fiber \"planted\""));
+    assert_non_null(strstr(said, "262144 reserved"));
+    assert_non_null(strstr(said, ".stack_bytes"));
+}
+
 #if WFI_TSAN
 #define TSAN_FOUND 66
 
@@ -197,6 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ordered_fibers_pass_in_silence),
+        cmocka_unit_test(an_overflow_is_reported_with_the_fibers_name),
 #if WFI_TSAN
         cmocka_unit_test(tsan_finds_races_between_fibers_of_one_worker),
 #endif
