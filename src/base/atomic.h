@@ -65,6 +65,9 @@ void wfi_explore_relax(void);
     atomic_store_explicit((p), atomic_load_explicit((p), memory_order_relaxed) + 1, \
                           memory_order_relaxed)
 
+/* For signal handlers, which nobody schedules. */
+#define wfi_load_in_handler(p) (atomic_load_explicit((p), memory_order_relaxed))
+
 #define wfi_fence() (WFI_POINT(), atomic_thread_fence(memory_order_seq_cst))
 #define wfi_fence_acquire() (WFI_POINT(), atomic_thread_fence(memory_order_acquire))
 #define wfi_fence_release() (WFI_POINT(), atomic_thread_fence(memory_order_release))

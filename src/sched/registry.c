@@ -186,7 +186,7 @@ void wfi_dump(wfi_dump_line *line, void *arg)
 static const char *overflow_name(const void *block)
 {
     const struct wfi_fiber *fiber = block;
-    const char *task = atomic_load_explicit(&fiber->waiter.task_name, memory_order_relaxed);
+    const char *task = wfi_load_in_handler(&fiber->waiter.task_name);
     return fiber->waiter.name[0] ? fiber->waiter.name : task;
 }
 
