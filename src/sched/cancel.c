@@ -41,11 +41,11 @@ bool wfi_cancel_ask(struct wfi_cancel *level)
     return first;
 }
 
-int wfi_cancel_check(wf_deadline *ret_deadline)
+int wfi_cancel_check_party(struct wfi_waiter *party, wf_deadline *ret_deadline)
 {
     int64_t earliest = INT64_MAX, now = 0;
     int err = 0;
-    for (struct wfi_cancel *level = wfi_self()->cancel; level; level = level->parent) {
+    for (struct wfi_cancel *level = party->cancel; level; level = level->parent) {
         bool asked = wfi_load(&level->asked);
         /* relaxed: moved by its own party only; a child that reads the old one will look again */
         int64_t deadline = wfi_load_relaxed(&level->deadline_ns);
@@ -68,4 +68,9 @@ int wfi_cancel_check(wf_deadline *ret_deadline)
     if (ret_deadline)
         ret_deadline->ns = earliest;
     return err;
+}
+
+int wfi_cancel_check(wf_deadline *ret_deadline)
+{
+    return wfi_cancel_check_party(wfi_self(), ret_deadline);
 }

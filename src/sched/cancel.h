@@ -67,4 +67,7 @@ bool wfi_cancel_ask(struct wfi_cancel *level);
  */
 int wfi_cancel_check(wf_deadline *ret_deadline);
 
+/* The same for a party that stands still: it is the caller, or parked on the caller's worker. */
+int wfi_cancel_check_party(struct wfi_waiter *party, wf_deadline *ret_deadline);
+
 #endif

@@ -160,8 +160,11 @@ static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_
         }
         bool pending = state_of(word) == WFI_PENDING;
         if (pending && deadline.ns != INT64_MAX && wfi_park_ops->now() >= deadline.ns) {
-            if (wfi_cas(&self->outcome, &word, ended(ETIMEDOUT)))
+            wf_deadline later;
+            if (wfi_wait_time_out(self, &later))
                 break;
+            if (later.ns != INT64_MAX || state_of(wfi_load_relaxed(&self->outcome)) == WFI_PENDING)
+                deadline = later;
             continue;
         }
         if (!(word & WFI_ASLEEP)) {
@@ -187,6 +190,7 @@ static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_
 static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t count,
                 wf_deadline deadline, int poll_fd, short events)
 {
+    self->deadline = deadline;
     wf_deadline inherited = WF_FOREVER;
     /* The locks keep wakers out: not pending any more means that a canceller was quicker. */
     uint32_t before = wfi_load_relaxed(&self->outcome);
@@ -356,8 +360,23 @@ void wfi_wait_cancel(struct wfi_waiter *waiter, uint32_t depth)
         }
 }
 
-bool wfi_wait_time_out(struct wfi_waiter *waiter)
+bool wfi_wait_time_out(struct wfi_waiter *waiter, wf_deadline *ret_later)
 {
+    *ret_later = WF_FOREVER;
+    uint32_t word = wfi_load_relaxed(&waiter->outcome);
+    if (state_of(word) != WFI_PENDING)
+        return false;
+    wf_deadline due = waiter->deadline, inherited;
+    /* A level's deadline may have been moved since the wait began. */
+    if (argument_of(word) != WFI_FLOOR_NEVER && waiter->cancel &&
+        !wfi_cancel_check_party(waiter, &inherited))
+        due = wf_earlier(due, inherited);
+    else if (argument_of(word) != WFI_FLOOR_NEVER && waiter->cancel)
+        due = WF_NOW;
+    if (due.ns > wfi_park_ops->now()) {
+        *ret_later = due;
+        return false;
+    }
     return end_own_wait(waiter, ETIMEDOUT);
 }
 

@@ -88,6 +88,7 @@ struct wfi_waiter {
     WFI_ATOMIC(const char *) task_name; /* what exec runs here: a static string, or NULL */
 
     /* The party's own. */
+    wf_deadline deadline;       /* of the wait it is in; levels may have an earlier one */
     struct wfi_cancel *cancel;  /* innermost level, or NULL */
     uint32_t depth;             /* of the innermost level; 0 outside all */
     uint32_t floor;             /* depth of the innermost shield, or 0 */
@@ -190,8 +191,11 @@ void wfi_wake(struct wfi_waiter *waiter);
  */
 void wfi_wait_cancel(struct wfi_waiter *waiter, uint32_t depth);
 
-/* The timer's side, for the scheduler: true if the wait was ended by this call. */
-bool wfi_wait_time_out(struct wfi_waiter *waiter);
+/*
+ * The timer's side, for the scheduler: true if the wait was ended by this call. *ret_later receives
+ * when to come again, because the deadline that was due had been moved; WF_FOREVER otherwise.
+ */
+bool wfi_wait_time_out(struct wfi_waiter *waiter, wf_deadline *ret_later);
 
 /* Claimed nodes on their way to be woken, chained through `next`. Zeroed is empty. */
 struct wfi_wake_list {

@@ -131,9 +131,12 @@ static void fiber_main(void *arg);
 static void fiber_due(struct wfi_timer *timer, struct wfi_worker *worker)
 {
     struct wfi_fiber *fiber = wfi_container_of(timer, struct wfi_fiber, timer);
-    if (wfi_wait_time_out(&fiber->waiter)) {
+    wf_deadline later;
+    if (wfi_wait_time_out(&fiber->waiter, &later)) {
         wfi_store_relaxed(&fiber->state, WFI_FIBER_READY);
         queue_push(&worker->ready, fiber);
+    } else if (later.ns != INT64_MAX) {
+        wfi_heap_insert(&worker->timers, &timer->node, later.ns);
     }
 }
 
