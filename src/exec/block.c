@@ -10,6 +10,10 @@
  * it, so nothing is lost when threads come and go.
  *
  * Invariant: a free block has state 0; while it is in a list its job.next is the link.
+ *
+ * The fibers of a worker share its thread's cache, in turn. TSan, which is told of no order between
+ * them (so that it finds their races), does not look at the cache; it is told that who takes a
+ * block comes after who gave it.
  */
 #include "exec/future.h"
 
@@ -92,10 +96,9 @@ static bool grow(struct cache *cache)
     return true;
 }
 
-struct wf_future *wfi_block_take(void)
+static struct wf_future *take(struct cache *cache)
 {
-    struct cache *cache = own_cache();
-    if (wfi_unlikely(!cache || wfi_alloc_should_fail()))
+    if (!cache)
         return NULL;
     if (!cache->free) {
         /* acquire: pairs with the release in send_away, for the blocks' links */
@@ -105,7 +108,20 @@ struct wf_future *wfi_block_take(void)
     }
     struct wf_future *f = cache->free;
     cache->free = next_of(f);
-    UNPOISON(f);
+    return f;
+}
+
+struct wf_future *wfi_block_take(void)
+{
+    if (wfi_unlikely(wfi_alloc_should_fail()))
+        return NULL;
+    wfi_tsan_checks_off();
+    struct wf_future *f = take(own_cache());
+    wfi_tsan_checks_on();
+    if (f) {
+        wfi_tsan_acquire(f);
+        UNPOISON(f);
+    }
     return f;
 }
 
@@ -117,12 +133,9 @@ static void send_away(struct cache *home, struct wf_future *first, struct wf_fut
     while (!wfi_cas_release(&home->returned, &head, first)); /* pairs with wfi_block_take */
 }
 
-void wfi_block_give(struct wf_future *f)
+static void give(struct wf_future *f)
 {
     struct cache *home = slab_of(f)->home, *cache = own_cache();
-    /* release: pairs with the acquire in wfi_future_each */
-    wfi_store_release(&f->state, 0);
-    POISON(f);
     if (home == cache) {
         set_next(f, cache->free);
         cache->free = f;
@@ -136,14 +149,24 @@ void wfi_block_give(struct wf_future *f)
         if (cache->away_count)
             send_away(cache->away_home, cache->away_first, cache->away_last);
         cache->away_home = home;
-        cache->away_first = cache->away_last = NULL;
         cache->away_count = 0;
     }
-    set_next(f, cache->away_first);
-    cache->away_first = f;
-    if (!cache->away_last)
+    if (cache->away_count++ == 0)
         cache->away_last = f;
-    cache->away_count++;
+    else
+        set_next(f, cache->away_first);
+    cache->away_first = f;
+}
+
+void wfi_block_give(struct wf_future *f)
+{
+    /* release: pairs with the acquire in wfi_future_each */
+    wfi_store_release(&f->state, 0);
+    POISON(f);
+    wfi_tsan_release(f);
+    wfi_tsan_checks_off();
+    give(f);
+    wfi_tsan_checks_on();
 }
 
 void wfi_future_each(void (*fn)(const struct wf_future *f, void *arg), void *arg)

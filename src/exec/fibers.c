@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "exec/executor.h"
 #include "os/lock.h"
+#include "os/sanitizer.h"
 #include "sched/runtime.h"
 
 struct fibers {
@@ -32,7 +33,9 @@ static struct fibers *fibers_of(const struct wf_executor *base)
 
 static void leave(struct fibers *on)
 {
-    if (wfi_fetch_sub(&on->tasks, 1) != 1 || !wfi_load(&on->closed))
+    bool last = wfi_fetch_sub(&on->tasks, 1) == 1 && wfi_load(&on->closed);
+    wfi_tsan_release(on); /* destroy waits for all fibers, by ways that TSan is not told of */
+    if (!last)
         return;
     struct wfi_wake_list wake = {NULL, NULL};
     wfi_lock_lock(&on->lock);
@@ -92,6 +95,7 @@ static void destroy(struct wf_executor *base)
 {
     struct fibers *on = fibers_of(base);
     wfi_runtime_destroy(on->runtime);
+    wfi_tsan_acquire(on);
     wfi_free(on);
 }
 

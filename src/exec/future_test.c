@@ -158,8 +158,10 @@ static void callback_once(struct wf_executor *on)
         check_int(seen.code, way == 2 ? -ECANCELED : 0);
         check_int(wf_future_wait(f.future, party_soon()), 0);
         hold_drop(&f);
-        wf_event_set(&release);
         check_int(wfi_load(&seen.calls), 1);
+        wf_event_fini(&seen.called);
+        wf_event_fini(&started);
+        wf_event_fini(&release);
     }
 }
 
@@ -234,6 +236,10 @@ static void callback_fails(struct wf_executor *on)
     check_int(hooked.last.code, -EIO);
     check(strcmp(hooked.last.task, "hold") == 0);
     wf_set_error_hook(NULL, NULL);
+    wf_event_fini(&started);
+    wf_event_fini(&release);
+    wf_event_fini(&all);
+    wf_event_fini(&hooked.called);
 }
 
 static void a_failing_callback_disturbs_nobody(void **state)
@@ -279,6 +285,7 @@ static int fill(struct wf_executor *on, struct wf_event *release, hold_future bl
         wf_event_init(&started);
         blockers[i] = hold_submit(on, &started, release);
         check_int(wf_event_wait(&started, party_soon()), 0);
+        wf_event_fini(&started);
     }
     return count;
 }
@@ -314,6 +321,7 @@ static void every_state(struct wf_executor *on)
 
     wf_event_clear(&release);
     int count = fill(on, &release, blockers);
+    wf_event_fini(&started);
     if (!count)
         return;
     give_future pending = give_submit(on, 9);
@@ -373,6 +381,8 @@ static void waiter_wakes(struct wf_executor *on)
     wfi_thread_join(&thread);
     check_int(value, 42);
     check(wf_now() - before < WF_SECONDS(25));
+    wf_event_fini(&started);
+    wf_event_fini(&release);
 }
 
 static void a_waiter_wakes_with_the_value(void **state)
@@ -396,6 +406,7 @@ static void timed_out(struct wf_executor *on)
     check(strstr(error.text, "hold"));
     wf_event_set(&release); /* and can be awaited later (TMO-08) */
     check_int(hold_result(&f, &value, party_soon(), NULL), 0);
+    wf_event_fini(&started);
 }
 
 static void a_timeout_leaves_the_handle(void **state)
@@ -423,6 +434,7 @@ static void unread(struct wf_executor *on)
     check_int(refuse_result(&f, NULL, party_soon(), NULL), -EIO);
     check_int(wfi_load(&hooked.count), 1);
     wf_set_error_hook(NULL, NULL);
+    wf_event_fini(&hooked.called);
 }
 
 static void an_error_nobody_read_reaches_the_hook(void **state)
@@ -588,6 +600,9 @@ static void cancel_goes_on(struct wf_executor *on)
             check_int(wf_future_state(f.future), WF_FUTURE_CANCELED);
             check_int(hold_result(&f, &value, WF_NOW, NULL), -ECANCELED);
         }
+        wf_event_fini(&started);
+        wf_event_fini(&release);
+        wf_event_fini(&waiting);
     }
     wf_executor_destroy(others);
 }
