@@ -180,7 +180,8 @@ static inline void party_run(enum party_mode mode, int count, void (*fn)(struct 
     wfi_runtime_destroy(runtime);
 }
 
-static enum party_mode party_modes[] = {PARTY_THREADS, PARTY_FIBERS_1, PARTY_FIBERS_4, PARTY_MIXED};
+__attribute__((unused)) static enum party_mode party_modes[] = {PARTY_THREADS, PARTY_FIBERS_1,
+                                                                PARTY_FIBERS_4, PARTY_MIXED};
 
 /* The mode inside a cmocka test made by PARTY_TEST. */
 static inline enum party_mode party_mode_of(void **state)

@@ -87,8 +87,9 @@ WF_API WF_MUST_USE int wf_channel_pop(struct wf_channel *channel, void *ret_item
  * The same without waiting.
  *
  * Returns 0, or
- *   -EAGAIN   full (empty), or others wait to push (pop)
- *   -EPIPE    as above
+ *   -EAGAIN      full (empty), or others wait to push (pop)
+ *   -EPIPE       as above
+ *   WF_EFORKED   in a child made by fork
  * Context: any, never blocks; any number of callers.
  */
 WF_API WF_MUST_USE int wf_channel_try_push(struct wf_channel *channel, const void *item);

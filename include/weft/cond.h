@@ -51,6 +51,7 @@ WF_API void wf_condition_fini(struct wf_condition *c);
  *   -ECANCELED   the calling task was cancelled
  *   WF_ESTATE    the mutex is not held
  *   -EPERM       another party holds it
+ *   WF_EFORKED   in a child made by fork; nothing was done
  * Context: thread or fiber; any number of callers; waiters are notified in the order they came.
  */
 WF_API WF_MUST_USE int wf_condition_wait(struct wf_condition *c, wf_deadline deadline);

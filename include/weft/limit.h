@@ -70,8 +70,9 @@ WF_API WF_MUST_USE int wf_limit_acquire(struct wf_limit *limit, const char *key,
  * The same without waiting.
  *
  * Returns 0, or
- *   -EAGAIN   the caller would have to wait
- *   -ENOMEM   no memory to remember the key
+ *   -EAGAIN      the caller would have to wait
+ *   -ENOMEM      no memory to remember the key
+ *   WF_EFORKED   in a child made by fork
  * Context: any, never blocks; any number of callers.
  */
 WF_API WF_MUST_USE int wf_limit_try_acquire(struct wf_limit *limit, const char *key);

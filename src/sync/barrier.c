@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "os/fork.h"
 #include "sched/park.h"
 
 struct barrier {
@@ -129,6 +130,8 @@ static int wait_for_others(struct barrier *in, wf_deadline deadline)
 int wf_barrier_wait(struct wf_barrier *b, wf_deadline deadline)
 {
     struct barrier *in = inside(b);
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&in->lock);
     while (in->acting) {
         struct wfi_wait_node node = {0};

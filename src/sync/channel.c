@@ -56,6 +56,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "os/fork.h"
 #include "sync/selectable.h"
 
 enum { PUSHERS = 1, POPPERS = 2, CLOSED = 4, NOW = 8 };
@@ -381,6 +382,8 @@ static int transfer(struct wf_channel *ch, const struct side *side, void *item, 
 {
     if (wfi_likely(attempt_fast(ch, side, item) == 0))
         return 0;
+    if (wfi_forked())
+        return WF_EFORKED;
     bool again = false;
     for (;;) {
         struct wfi_wake_list woken = {0};

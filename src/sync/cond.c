@@ -18,6 +18,7 @@
 
 #include <errno.h>
 
+#include "os/fork.h"
 #include "sync/mutex.h"
 
 enum { ARRIVING, PARKED, NOTIFIED };
@@ -72,6 +73,8 @@ int wf_condition_wait(struct wf_condition *c, wf_deadline deadline)
     int err = wfi_mutex_check_owner(in->mutex);
     if (err)
         return err;
+    if (wfi_forked())
+        return WF_EFORKED;
     /* The condition may be gone when the wait ends; the mutex may not. */
     struct wf_mutex *mutex = in->mutex;
     struct wfi_wait_node node = {.waiter = wfi_self(), .amount = ARRIVING};

@@ -5,6 +5,7 @@
  */
 #include <weft/event.h>
 
+#include "os/fork.h"
 #include "sched/park.h"
 
 struct event {
@@ -63,6 +64,8 @@ int wf_event_wait(struct wf_event *e, wf_deadline deadline)
     struct event *in = inside(e);
     if (wf_event_is_set(e))
         return 0;
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&in->lock);
     if (wf_event_is_set(e)) {
         wfi_lock_unlock(&in->lock);

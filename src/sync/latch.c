@@ -6,6 +6,7 @@
  */
 #include <weft/latch.h>
 
+#include "os/fork.h"
 #include "sched/park.h"
 
 struct latch {
@@ -76,6 +77,8 @@ int wf_latch_wait(struct wf_latch *l, wf_deadline deadline)
     struct latch *in = inside(l);
     if (wf_latch_count(l) == 0)
         return 0;
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&in->lock);
     if (wf_latch_count(l) == 0) {
         wfi_lock_unlock(&in->lock);

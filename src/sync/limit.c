@@ -26,6 +26,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "os/fork.h"
 #include "sched/park.h"
 
 struct key {
@@ -205,6 +206,8 @@ static int acquire(struct wf_limit *limit, const char *text, bool may_wait, wf_d
 {
     struct key *key = NULL;
     int err = 0;
+    if (wfi_forked())
+        return WF_EFORKED;
     if (text && limit->options.per_key) {
         err = use_key(limit, text, &key);
         if (err)

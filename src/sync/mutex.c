@@ -26,6 +26,8 @@
 
 #include <errno.h>
 
+#include "os/fork.h"
+
 _Static_assert(sizeof(struct wfi_mutex) <= sizeof(struct wf_mutex), "the public words suffice");
 _Static_assert(_Alignof(struct wfi_mutex) <= _Alignof(struct wf_mutex), "and their alignment");
 
@@ -134,6 +136,8 @@ int wf_mutex_lock(struct wf_mutex *m, wf_deadline deadline)
     /* relaxed: only the caller itself can have put its own address there */
     if (owner_of(wfi_load_relaxed(&in->word)) == (uintptr_t)self)
         return WF_EDEADLOCK;
+    if (wfi_forked())
+        return WF_EFORKED;
     return lock_slowly(in, self, true, deadline);
 }
 

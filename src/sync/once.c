@@ -6,6 +6,7 @@
  */
 #include <weft/once.h>
 
+#include "os/fork.h"
 #include "sched/park.h"
 
 #define DONE ((uintptr_t)1)
@@ -61,6 +62,8 @@ int wf_once_call(struct wf_once *o, int (*fn)(void *arg), void *arg, wf_deadline
     uintptr_t self = (uintptr_t)wfi_self();
     if (state == self)
         return WF_EDEADLOCK;
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&in->lock);
     state = wfi_load_acquire(&in->state);
     if (state == 0 || state == DONE) {

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "os/fork.h"
 #include "sched/park.h"
 
 /* What only a wait can help: above every error, so that a comparison's own cannot be taken for it.
@@ -271,6 +272,8 @@ static int wait_in(struct wf_queue *q, struct wfi_wait_list *list, void *item, c
 int wf_queue_push(struct wf_queue *q, const void *item, wf_deadline deadline)
 {
     struct wfi_wake_list woken = {0};
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&q->lock);
     int err = push_locked(q, item, &woken);
     if (err == WOULD_WAIT)
@@ -283,6 +286,8 @@ int wf_queue_push(struct wf_queue *q, const void *item, wf_deadline deadline)
 int wf_queue_pop(struct wf_queue *q, void *ret_item, wf_deadline deadline)
 {
     struct wfi_wake_list woken = {0};
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&q->lock);
     int err = pop_locked(q, ret_item, &woken);
     if (err == WOULD_WAIT)
@@ -379,6 +384,8 @@ int wf_queue_task_done(struct wf_queue *q)
 
 int wf_queue_join(struct wf_queue *q, wf_deadline deadline)
 {
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&q->lock);
     if (q->unfinished == 0) {
         wfi_lock_unlock(&q->lock);

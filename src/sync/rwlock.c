@@ -15,6 +15,7 @@
 
 #include <errno.h>
 
+#include "os/fork.h"
 #include "sched/park.h"
 
 enum { WAITERS = 1, WRITER = 2, READER = 4 };
@@ -89,6 +90,8 @@ static int lock(struct rwlock *in, uint64_t mode, const char *reason, wf_deadlin
     if (wfi_load_relaxed(&in->writer) == self)
         return WF_EDEADLOCK;
     if (!take(in, mode)) {
+        if (wfi_forked())
+            return WF_EFORKED;
         wfi_lock_lock(&in->lock);
         uint64_t seen = wfi_fetch_or(&in->word, WAITERS);
         if (!wfi_wait_list_empty(&in->waiting) || !allows(seen, mode)) {

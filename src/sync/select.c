@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "os/fork.h"
 #include "sync/selectable.h"
 
 enum { ON_STACK = 16, COUNT_MAX = 65535 };
@@ -135,6 +136,8 @@ static int run(struct selection *s, wf_deadline deadline)
     int chosen = attempt(s, false, NULL);
     if (chosen >= 0)
         return chosen;
+    if (wfi_forked())
+        return WF_EFORKED;
     sort_locks(s);
     for (;;) {
         struct wfi_wake_list woken = {0};

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 
+#include "os/fork.h"
 #include "sched/park.h"
 
 enum { WAITERS = 1 };
@@ -105,7 +106,11 @@ int wf_semaphore_acquire(struct wf_semaphore *s, uint64_t n, wf_deadline deadlin
     struct semaphore *in = inside(s);
     if (n == 0 || n > WF_SEMAPHORE_MAX || (in->bound && n > in->bound))
         return -EINVAL;
-    if (take(in, n) || take_or_announce(in, n))
+    if (take(in, n))
+        return 0;
+    if (wfi_forked())
+        return WF_EFORKED;
+    if (take_or_announce(in, n))
         return 0;
     struct wfi_wait_node node = {.amount = n};
     int err = wfi_wait(&in->waiting, &in->lock, &node, "semaphore", s, deadline);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/fork.h"
+
+#include <pthread.h>
+
+bool wfi_fork_child;
+
+static void in_child(void)
+{
+    wfi_fork_child = true;
+}
+
+/* As the library is loaded: a call later would leave a time in which a fork goes unseen. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
