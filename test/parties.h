@@ -14,6 +14,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+
+#include "os/sanitizer.h"
 #include "os/thread.h"
 #include "sched/runtime.h"
 
@@ -108,6 +111,27 @@ static inline void party_join(struct party *p)
         assert_int_equal(wfi_routine_join(&p->routine, WF_FOREVER), 0);
     else
         wfi_thread_join(&p->thread);
+}
+
+/*
+ * Group teardown of tests that use the offload pool. glibc keeps resolver state per thread and
+ * frees it when the thread ends; to Valgrind it is lost while an idle thread of the pool still has
+ * it. So wait, there, until no other thread is left; nothing tells, and it is the end of the
+ * program.
+ */
+static inline int parties_wait_alone(void **state)
+{
+    (void)state;
+    for (int threads = 2; wfi_under_valgrind() && threads > 1;) {
+        DIR *dir = opendir("/proc/self/task");
+        if (!dir)
+            return -1;
+        for (threads = -2; readdir(dir); threads++) /* "." and ".." do not count */
+            ;
+        closedir(dir);
+        wf_sleep(wf_after(WF_MILLISECONDS(20)));
+    }
+    return 0;
 }
 
 #endif

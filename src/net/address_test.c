@@ -179,5 +179,5 @@ int main(void)
         PARTIES_TEST(an_asker_that_does_not_wait),
         cmocka_unit_test(memory_runs_out),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, parties_wait_alone);
 }

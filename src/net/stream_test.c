@@ -1113,5 +1113,5 @@ int main(void)
         cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(closing_nothing),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, parties_wait_alone);
 }
