@@ -6,6 +6,7 @@
 #include "options.h"
 
 extern const struct command crawl_command;
+extern const struct command get_command;
 extern const struct command site_command;
 
 #endif

@@ -7,16 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <weft/fibers.h>
-#include <weft/inline.h>
 #include <weft/main.h>
-#include <weft/threads.h>
 
 #include "commands.h"
 #include "crawl/crawl.h"
-
-enum engine { ENGINE_SINGLE, ENGINE_THREADS, ENGINE_FIBERS };
-static const char *const engine_names[] = {"single", "threads", "fibers", NULL};
+#include "engine.h"
 
 enum {
     CONCURRENCY_FIBERS = 64,  /* more pages in flight gain nothing on one site */
@@ -154,27 +149,12 @@ static int read_selects(const struct option_list *list, struct page_select *sele
     return -1;
 }
 
-static int make_executor(enum engine engine, int concurrency, struct wf_executor **ret_on,
-                         struct wf_error *reterr)
-{
-    switch (engine) {
-    case ENGINE_SINGLE:
-        return wf_inline_create(ret_on, reterr);
-    case ENGINE_THREADS:
-        return wf_threads_create(
-            &(struct wf_threads_options){.workers = concurrency, .name = "crawl"}, ret_on, reterr);
-    default:
-        *ret_on = NULL; /* where the root task runs: wf_main's fibers */
-        return 0;
-    }
-}
-
 static int crawl_root(void *arg)
 {
     struct job *job = arg;
     struct wf_executor *on;
     struct wf_error error = {0};
-    int err = make_executor(job->engine, job->crawl->options->concurrency, &on, &error);
+    int err = engine_create(job->engine, job->crawl->options->concurrency, "crawl", &on, &error);
     if (!err) {
         err = crawl_run(job->crawl, on, &error);
         if (on)

@@ -7,6 +7,7 @@
 
 static const struct command *const commands[] = {
     &crawl_command,
+    &get_command,
     &site_command,
 };
 
