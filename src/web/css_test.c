@@ -35,7 +35,7 @@ static void check(const char *page, const char *selector, const char *expected)
                                          .selector_count = 1};
     assert_int_equal(wf_extract_create(&options, &x, NULL), 0);
     for (enum feed_way way = FEED_WHOLE; way <= FEED_RANDOM; way++) {
-        wf_extract_reset(x, NULL);
+        wf_extract_reset(x, "charset=utf-8");
         assert_int_equal(feed_pieces(&guarded, &rng, way, page, strlen(page),
                                      (int (*)(void *, const void *, size_t))wf_extract_feed, x),
                          0);

@@ -352,17 +352,19 @@ int wfi_html_input_feed(struct wfi_html_input *in, const void *bytes, size_t len
         return in->to->err;
     if (in->charset)
         return convert(in, p, len, false);
-    if (in->head_len == 0 && len >= WFI_HTML_HEAD_BYTES)
+    /* Of a declared charset only a byte order mark can make another. */
+    const size_t need = in->declared ? 3 : WFI_HTML_HEAD_BYTES;
+    if (in->head_len == 0 && len >= need)
         return start(in, p, len, false);
-    size_t n = WFI_HTML_HEAD_BYTES - in->head_len;
+    size_t n = need - in->head_len;
     n = len < n ? len : n;
     memcpy(in->head + in->head_len, p, n);
     in->head_len += n;
-    if (in->head_len < WFI_HTML_HEAD_BYTES)
+    if (in->head_len < need)
         return in->to->err;
     uint8_t head[WFI_HTML_HEAD_BYTES]; /* in->head is used again for what iconv leaves */
-    memcpy(head, in->head, sizeof head);
-    int err = start(in, head, sizeof head, false);
+    memcpy(head, in->head, need);
+    int err = start(in, head, need, false);
     return err || n == len ? err : convert(in, p + n, len - n, false);
 }
 

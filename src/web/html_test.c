@@ -116,6 +116,22 @@ static void check_with(size_t token_bytes_max, const char *content_type, const v
         }
         wfi_buffer_reset(&got);
     }
+    /* And in two, cut at every place. */
+    for (size_t cut = 0; cut <= len && len <= 1200; cut++) {
+        memset(&log, 0, sizeof log);
+        wf_html_reset(html, content_type);
+        assert_int_equal(wf_html_feed(html, guarded_place(&guarded, page, cut), cut), 0);
+        const uint8_t *rest = (const uint8_t *)page + cut;
+        assert_int_equal(wf_html_feed(html, guarded_place(&guarded, rest, len - cut), len - cut),
+                         0);
+        assert_int_equal(wf_html_finish(html), 0);
+        end_text(&log);
+        const char *got = wfi_buffer_text(&log.out);
+        if (log.out.len != expected_len || memcmp(got, expected, expected_len) != 0)
+            fail_msg("cut at %zu of: %.*s\ngot:\n%s\nexpected:\n%s", cut, (int)len,
+                     (const char *)page, got, expected);
+        wfi_buffer_reset(&log.out);
+    }
     wf_html_destroy(html);
 }
 
@@ -179,6 +195,7 @@ static void references_are_decoded(void **state)
     /* In attributes a legacy name before a letter, digit or '=' is text. */
     check("<a b='?x=1&copy=2&copy&amp=3&copy;&copy'>",
           "<a b=\"?x=1&copy=2\xc2\xa9&amp=3\xc2\xa9\xc2\xa9\">\n");
+    check("<a b='&copyx' c='&copy='>", "<a b=\"&copyx\" c=\"&copy=\">\n");
     check("<a b=&lt;&#65;c>", "<a b=\"<Ac\">\n");
     check("&#65;&#x42;&#X43&#68 &#x;&#;&#", "\"ABCD &#x;&#;&#\"\n");
     check("&#0;&#xd800;&#x110000;&#99999999999;",
@@ -200,6 +217,8 @@ static void bytes_become_utf8(void **state)
     /* One U+FFFD for each longest piece that could have begun a character. */
     check("\xff\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"\n");
     check("\xe4\xbdx\xf0\x9f\x98", "\"\xef\xbf\xbdx\xef\xbf\xbd\"\n");
+    check("\xe0\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"\n");
+    check("\xf0\x80\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"\n");
     check("\xed\xa0\x80\xf4\x90\x80\x80",
           "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
           "\xef\xbf\xbd\xef\xbf\xbd\"\n");
@@ -257,6 +276,8 @@ static void svg_has_no_raw_text(void **state)
     check("<svg><div><style><a></style>", "<svg>\n<div>\n<style>\n\"<a>\"\n</style>\n");
 }
 
+#define check_undeclared(page, expected) \
+    check_with(0, NULL, page, sizeof(page) - 1, expected, sizeof(expected) - 1)
 #define check_as(content_type, page, expected) \
     check_with(0, content_type, page, sizeof(page) - 1, expected, sizeof(expected) - 1)
 
@@ -283,19 +304,20 @@ static void charset_declared_by_the_server(void **state)
 static void charset_declared_by_the_page(void **state)
 {
     (void)state;
-    check("<meta charset=gbk>\xc4\xe3", "<meta charset=\"gbk\">\n\"\xe4\xbd\xa0\"\n");
-    check("<!-- <meta charset=gbk> --><META CHARSET='latin1'>\xe9",
-          "<!-- <meta charset=gbk> -->\n<meta charset=\"latin1\">\n\"\xc3\xa9\"\n");
-    check("<meta content='text/html; charset=gbk' http-equiv=Content-Type>\xc4\xe3",
-          "<meta content=\"text/html; charset=gbk\" "
-          "http-equiv=\"Content-Type\">\n\"\xe4\xbd\xa0\"\n");
-    check("<meta content='text/html; charset=gbk'>\xc3\xa9",
-          "<meta content=\"text/html; charset=gbk\">\n\"\xc3\xa9\"\n");
-    check("<meta charset=utf-16>\xc3\xa9", "<meta charset=\"utf-16\">\n\"\xc3\xa9\"\n");
+    check_undeclared("<meta charset=gbk>\xc4\xe3", "<meta charset=\"gbk\">\n\"\xe4\xbd\xa0\"\n");
+    check_undeclared("<!-- <meta charset=gbk> --><META CHARSET='latin1'>\xe9",
+                     "<!-- <meta charset=gbk> -->\n<meta charset=\"latin1\">\n\"\xc3\xa9\"\n");
+    check_undeclared("<meta content='text/html; charset=gbk' http-equiv=Content-Type>\xc4\xe3",
+                     "<meta content=\"text/html; charset=gbk\" "
+                     "http-equiv=\"Content-Type\">\n\"\xe4\xbd\xa0\"\n");
+    check_undeclared("<meta content='text/html; charset=gbk'>\xc3\xa9",
+                     "<meta content=\"text/html; charset=gbk\">\n\"\xc3\xa9\"\n");
+    check_undeclared("<meta charset=utf-16>\xc3\xa9", "<meta charset=\"utf-16\">\n\"\xc3\xa9\"\n");
     /* A byte order mark counts more than all. */
     check_as("text/html; charset=gbk", "\xef\xbb\xbf\xc3\xa9", "\"\xc3\xa9\"\n");
-    check("\xff\xfe<\0b\0>\0\xe9\0\x3d\xd8\0\xde", "<b>\n\"\xc3\xa9\xf0\x9f\x98\x80\"\n");
-    check("\xfe\xff\0<\0b\0>\xd8\0\0x", "<b>\n\"\xef\xbf\xbdx\"\n");
+    check_undeclared("\xff\xfe<\0b\0>\0\xe9\0\x3d\xd8\0\xde",
+                     "<b>\n\"\xc3\xa9\xf0\x9f\x98\x80\"\n");
+    check_undeclared("\xfe\xff\0<\0b\0>\xd8\0\0x", "<b>\n\"\xef\xbf\xbdx\"\n");
 }
 
 static void charset_of_long_pages(void **state)
@@ -331,7 +353,7 @@ static void check_filled(const char *before, char c, size_t n, const char *after
 {
     struct wfi_buffer page = filled(before, c, n, after);
     struct wfi_buffer expected = filled(expected_before, c, expected_n, expected_after);
-    check_with(128, NULL, page.data, page.len, expected.data, expected.len);
+    check_with(128, "charset=utf-8", page.data, page.len, expected.data, expected.len);
     wfi_buffer_reset(&page);
     wfi_buffer_reset(&expected);
 }
@@ -351,6 +373,11 @@ static void long_tokens_are_cut(void **state)
     check_filled("<!doctype ", 'x', 1000, ">y", "<!doctype ", 118, ">!\n\"y\"\n");
     check_filled("<title a='", 'x', 1000, "'><b></title>", "<title a=\"", 118,
                  "\">!\n\"<b>\"\n</title>\n");
+    /* The end of a comment lies across the cut. */
+    check_filled("<!--", 'x', 121, "-->y", "<!--", 121, "-->\n\"y\"\n");
+    check_filled("<!--", 'x', 122, "-->y", "<!--", 122, "---->!\n\"y\"\n");
+    check_filled("<!--", 'x', 122, "--!>y", "<!--", 122, "---->!\n\"y\"\n");
+    check_filled("<!--", 'x', 123, "-->y", "<!--", 123, "--->!\n\"y\"\n");
     /* Text is never cut. */
     check_filled("", 'x', 100000, "", "\"", 100000, "\"\n");
     check_filled("&", 'x', 100000, "", "\"&", 100000, "\"\n");
@@ -421,9 +448,10 @@ static void any_bytes_give_the_same_events_in_any_pieces(void **state)
             .on_event = on_event, .arg = &log, .token_bytes_max = 128};
         assert_int_equal(wf_html_create(&options, &html, NULL), 0);
         struct wfi_buffer whole =
-            events(html, &log, NULL, page.data ? page.data : "", page.len, FEED_WHOLE);
+            events(html, &log, "charset=utf-8", page.data ? page.data : "", page.len, FEED_WHOLE);
         wf_html_destroy(html);
-        check_with(128, NULL, page.data ? page.data : "", page.len, whole.data, whole.len);
+        check_with(128, "charset=utf-8", page.data ? page.data : "", page.len, whole.data,
+                   whole.len);
         wfi_buffer_reset(&whole);
     }
     wfi_buffer_reset(&page);
@@ -446,6 +474,9 @@ static void on_event_can_end_the_parsing(void **state)
         0);
     assert_int_equal(wf_html_feed(html, "<a><b><c><d>", 12), 0); /* held back for the charset */
     assert_int_equal(wf_html_finish(html), 42);
+    wf_html_reset(html, "charset=utf-8");
+    count = 0;
+    assert_int_equal(wf_html_feed(html, "<a><b><c><d>", 12), 42);
     assert_int_equal(count, 3);
     assert_int_equal(wf_html_feed(html, "<e>", 3), 42);
     assert_int_equal(wf_html_finish(html), 42);
