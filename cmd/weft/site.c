@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * weft site: the test site. Serves until SIGINT or SIGTERM, or writes files.
- *
- * The two signals are blocked before any thread is made, so that none but the main thread sees
- * them; it does nothing else than wait for them.
- */
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
+/* weft site: the test site. Serves until SIGINT or SIGTERM, or writes files. */
 #include <stdio.h>
-#include <unistd.h>
 
-#include <weft/fibers.h>
-#include <weft/future.h>
+#include <weft/main.h>
 
 #include "commands.h"
 #include "site/server.h"
 #include "site/write.h"
-
-WF_TASK(wf_none, serve_site, (struct site_server *, server))
 
 struct site_values {
     int kind;
@@ -86,57 +74,39 @@ static int write_site(const struct site *site, const struct site_values *values)
     return EXIT_DONE;
 }
 
-int serve_site(struct wf_task *self, struct site_server *server, wf_none *ret)
+/* The root task. */
+static int serve(void *arg)
 {
-    (void)ret;
-    int err = site_server_run(server, wf_task_executor(self));
-    if (err)
-        kill(getpid(), SIGTERM); /* the main thread waits for a signal and nothing else */
-    return err;
-}
-WF_TASK_DEFINE(serve_site)
-
-/* Returns 0 after a signal, or what ended the server. A second signal ends the process. */
-static int serve_until_signal(struct site_server *server, struct wf_executor *on,
-                              const sigset_t *signals, struct wf_error *error)
-{
-    int signal;
-    wf_none none;
-    serve_site_future running = serve_site_submit(on, server);
-    if (wf_future_state(running.future) != WF_FUTURE_FAILED)
-        sigwait(signals, &signal);
-    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-    wf_future_cancel(running.future);
-    int err = serve_site_result(&running, &none, WF_FOREVER, error);
-    return err == -ECANCELED ? 0 : err;
-}
-
-static int serve(const struct site *site, const struct site_values *values)
-{
-    struct site_server_options options = {.site = *site,
-                                          .port = (uint16_t)values->port,
-                                          .delay_ns = WF_MILLISECONDS(values->delay_ms)};
+    const struct site_server_options *options = arg;
     struct site_server *server = NULL;
-    struct wf_executor *on = NULL;
     struct wf_error error = {0};
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    int err = site_server_open(&options, &server, &error);
-    if (!err)
-        err = wf_fibers_create(&(struct wf_fibers_options){.name = "site"}, &on, &error);
+    int err = site_server_open(options, &server, &error);
     if (!err) {
         printf("http://127.0.0.1:%u/\n", (unsigned)site_server_port(server));
         fflush(stdout);
-        err = serve_until_signal(server, on, &signals, &error);
+        err = site_server_run(server, wf_main_executor());
+        if (err)
+            wf_error_set(&error, err, NULL);
     }
-    wf_executor_destroy(on);
     site_server_close(server);
     if (err)
         fprintf(stderr, "weft site: %s\n", error.text);
     return err ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* To be interrupted is how a site ends; so it has done what it should. */
+static int serve_until_signal(const struct site *site, const struct site_values *values)
+{
+    struct site_server_options options = {.site = *site,
+                                          .port = (uint16_t)values->port,
+                                          .delay_ns = WF_MILLISECONDS(values->delay_ms)};
+    struct wf_error error = {0};
+    int status = wf_main(NULL, serve, &options, &error);
+    if (status < 0) {
+        fprintf(stderr, "weft site: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    return status > 128 ? EXIT_DONE : status;
 }
 
 static int run(int argc, char **argv)
@@ -148,7 +118,7 @@ static int run(int argc, char **argv)
     struct site site = {(enum site_kind)values.kind, (uint32_t)values.pages, (uint64_t)values.seed};
     if (values.delay_ms < 0)
         values.delay_ms = site.kind == SITE_LATENCY ? 100 : 0;
-    return values.write ? write_site(&site, &values) : serve(&site, &values);
+    return values.write ? write_site(&site, &values) : serve_until_signal(&site, &values);
 }
 
 const struct command site_command = {
