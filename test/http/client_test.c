@@ -3,12 +3,14 @@
 #include <weft/http.h>
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -236,6 +238,19 @@ static void expect_failure(const char *path, wf_deadline deadline, int code, con
     wf_http_response_fini(&answer);
 }
 
+/* The URL of a port that is taken, so nobody else gets it, and that nobody listens on. */
+static int refused_port(char *url, size_t len)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t addr_len = sizeof addr;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, addr_len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &addr_len), 0);
+    snprintf(url, len, "http://127.0.0.1:%u/", (unsigned)ntohs(addr.sin_port));
+    return fd;
+}
+
 static void fails(void *unused)
 {
     (void)unused;
@@ -249,10 +264,13 @@ static void fails(void *unused)
     struct wf_http_request request = {.url = "ftp://127.0.0.1/x"};
     assert_int_equal(wf_http_fetch(http, &request, &answer, soon(), &err), WF_EPARSE);
     wf_http_response_fini(&answer);
-    request.url = "http://127.0.0.1:1/"; /* nobody listens on tcpmux here */
+    char url[40];
+    int taken = refused_port(url, sizeof url);
+    request.url = url;
     assert_int_equal(wf_http_fetch(http, &request, &answer, soon(), &err), -ECONNREFUSED);
-    assert_non_null(strstr(err.text, "127.0.0.1:1"));
+    assert_non_null(strstr(err.text, url));
     wf_http_response_fini(&answer);
+    close(taken);
     /* And the client works on. */
     assert_int_equal(get("/ok", &answer, soon(), &err), 0);
     wf_http_response_fini(&answer);
