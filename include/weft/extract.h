@@ -6,12 +6,19 @@
  *     struct wf_css *posts;
  *     err = wf_css_compile("a.post-item-title@href", &posts, &at, &error);
  *
+ *     const struct wf_css *const selectors[] = {posts};
+ *     struct wf_extract_options options = {.selectors = selectors, .selector_count = 1};
  *     struct wf_extract *extract;
- *     err = wf_extract_create(&(struct wf_extract_options){.selectors = (const struct wf_css
- * *[]){posts}, .selector_count = 1}, &extract, &error); for (each page) { wf_extract_reset(extract,
- * content_type); while (!err && (len = read_some(buf)) > 0) err = wf_extract_feed(extract, buf,
- * len); if (!err) err = wf_extract_finish(extract); for (size_t i = 0; i <
- * wf_extract_link_count(extract); i++) puts(wf_extract_link(extract, i, NULL));
+ *     err = wf_extract_create(&options, &extract, &error);
+ *
+ *     for (each page) {
+ *         wf_extract_reset(extract, content_type);
+ *         while (!err && (len = read_some(buf)) > 0)
+ *             err = wf_extract_feed(extract, buf, len);
+ *         if (!err)
+ *             err = wf_extract_finish(extract);
+ *         for (size_t i = 0; i < wf_extract_link_count(extract); i++)
+ *             puts(wf_extract_link(extract, i, NULL));
  *     }
  *
  * Text is UTF-8, from whatever charset the page is in (see weft/html.h), references decoded.

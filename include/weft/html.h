@@ -16,8 +16,8 @@
  *
  * The charset of a page is, first that there is: a byte order mark's; the one in `content_type`;
  * that of a <meta> that begins within the first 1,024 bytes; UTF-8. Bytes that are not of it become
- * U+FFFD. A charset that is not known here, or not to the system's iconv, counts as UTF-8. Until the
- * charset is decided, up to 1,024 bytes are held back.
+ * U+FFFD. A charset that is not known here, or not to the system's iconv, counts as UTF-8. Until
+ * the charset is decided, up to 1,024 bytes are held back.
  */
 #ifndef WEFT_HTML_H
 #define WEFT_HTML_H

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Character references and UTF-8, one at a time and before a guard page.
+ */
 #include "web/entity.h"
 
 #include <setjmp.h>

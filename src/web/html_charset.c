@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Which charset, and the way from it to UTF-8; the rules are in web/html_charset.h.
+ */
 #include "web/html_charset.h"
 
 #include <iconv.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The rules of web/html_open.h, an element at a time. Each walk goes down the path once and the
+ * path is bounded, so none of them can be made slow.
+ */
 #include "web/html_open.h"
 
 #include <string.h>

@@ -5,8 +5,7 @@
  *
  *   - elements that end by themselves (p, li, dt, dd, option, table parts, headings, a in a);
  *   - elements that are there without a tag (html, head, body, tbody, tr);
- *   - end tags that find nothing to end, or would reach out of a table cell and the like, are
- * ignored;
+ *   - end tags that find nothing to end, or would reach out of a table cell, are ignored;
  *   - </b> before </p>: b ends, p stays open (its place is marked `dead`, nothing moves).
  *
  * Known departures: formatting elements are not opened again behind a block that ended them, nor

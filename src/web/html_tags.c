@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The tables of web/html_tags.h, and names that are too long for a key.
+ */
 #include "web/html_tags.h"
 
 #include <string.h>

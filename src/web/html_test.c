@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tokenizer. Each test gives a page and its events, written one a line:
- *   <name a="value">  </name>  "text"  <!--comment-->  <!doctype text>     '/' and '!' before the
- * last
- * '>' or behind: self-closing, cut. check() feeds it in every way.
+ *   <name a="value">  </name>  "text"  <!--comment-->  <!doctype text>
+ * with '/' before the last '>' for self-closing and '!' behind it for cut. check() feeds the page
+ * in every way.
  */
 #include <weft/html.h>
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Runs of plain ASCII are copied as they are; only what stops them is looked at by itself.
+ */
 #include "web/html_text.h"
 
 #include <errno.h>

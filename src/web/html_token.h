@@ -4,9 +4,9 @@
  * out, as slices of the input.
  *
  * 1. What nobody wants is not built. A listener says for each element whether it wants its start
- * tag (WFI_WANT_START), attributes (WFI_WANT_ATTRS) and end tag (WFI_WANT_END), and for text and
- *    comments whether it wants them at all; the rest is only walked over. It may change its mind
- *    between two tokens.
+ *    tag (WFI_WANT_START), attributes (WFI_WANT_ATTRS) and end tag (WFI_WANT_END), and for text
+ *    and comments whether it wants them at all; the rest is only walked over. It may change its
+ *    mind between two tokens.
  * 2. A token is handed over whole: a piece of the input when it lies in one, else out of `carry`,
  *    where the beginning of a token waits for the rest. A token in waiting is looked at again when
  *    its length has doubled (and at the end), so that any chunking costs linear time.
