@@ -6,8 +6,14 @@
 
 #include <time.h>
 
+#include "os/explore.h"
+
 int64_t wf_now(void)
 {
+#ifdef WFI_EXPLORE
+    if (wfi_explore_active())
+        return wfi_explore_now();
+#endif
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;

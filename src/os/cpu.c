@@ -270,6 +270,9 @@ int wfi_cpu_count(char *why, size_t why_bytes)
 
 bool wfi_cpu_alone(void)
 {
+#ifdef WFI_EXPLORE
+    return true; /* virtual threads share one */
+#endif
     static WFI_ATOMIC(int) usable; /* 0: not looked up; the answer is the same whoever stores it */
     int count = wfi_load_relaxed(&usable);
     if (!count) {

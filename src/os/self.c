@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "os/explore.h"
 #include "os/sanitizer.h"
 
 _Thread_local void *wfi_self_slot __attribute__((tls_model("initial-exec")));
@@ -34,6 +35,12 @@ static void make_key(void)
 
 int wfi_self_at_exit(void (*fn)(void *), void *value)
 {
+#ifdef WFI_EXPLORE
+    if (wfi_explore_active()) {
+        wfi_explore_at_exit(fn, value);
+        return 0;
+    }
+#endif
     pthread_once(&once, make_key);
     if (key_error)
         return -key_error;

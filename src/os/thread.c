@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "os/explore.h"
 
 struct start {
     void *(*fn)(void *);
@@ -43,6 +44,9 @@ void wfi_thread_set_name(const char *name)
 
 void wfi_thread_yield(void)
 {
+#ifdef WFI_EXPLORE
+    wfi_explore_relax();
+#endif
     sched_yield();
 }
 
@@ -71,6 +75,11 @@ static size_t stack_size(size_t wanted)
 int wfi_thread_start(struct wfi_thread *t, const char *name, size_t stack_bytes,
                      void *(*fn)(void *), void *arg)
 {
+#ifdef WFI_EXPLORE
+    t->number = wfi_explore_active() ? wfi_explore_thread_start(fn, arg) + 1 : 0;
+    if (t->number)
+        return 0;
+#endif
     struct start *start = wfi_zalloc(sizeof *start);
     if (!start)
         return -ENOMEM;
@@ -107,6 +116,10 @@ int wfi_thread_start(struct wfi_thread *t, const char *name, size_t stack_bytes,
 
 void *wfi_thread_join(struct wfi_thread *t)
 {
+#ifdef WFI_EXPLORE
+    if (t->number)
+        return wfi_explore_thread_join(t->number - 1);
+#endif
     void *value = NULL;
     pthread_join(t->id, &value);
     return value;
@@ -114,6 +127,10 @@ void *wfi_thread_join(struct wfi_thread *t)
 
 void wfi_thread_detach(struct wfi_thread *t)
 {
+#ifdef WFI_EXPLORE
+    if (t->number)
+        return;
+#endif
     pthread_detach(t->id);
 }
 

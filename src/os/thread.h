@@ -15,6 +15,9 @@
 
 struct wfi_thread {
     pthread_t id; /* written by wfi_thread_start, valid until join or detach */
+#ifdef WFI_EXPLORE
+    int number; /* of a virtual thread, plus one; 0 for a real one */
+#endif
 };
 
 /*
