@@ -285,6 +285,35 @@ static void waiting_pops_are_served_in_the_order_they_came(void **state)
     }
 }
 
+static void is_cancelled_as_an_item_comes(struct party *self)
+{
+    struct shared *s = self->arg;
+    if (self->index == 0) {
+        for (int i = 1; i < self->count; i++) {
+            wfi_store(&s->step, i);
+            party_parked(party_at(self, i), "channel pop");
+        }
+        party_cancel(party_at(self, 1)); /* perhaps still on the list, but no longer waiting */
+        party_equal(ints_push(s->channel, 42, party_soon()), 0);
+        return;
+    }
+    party_reaches(&s->step, self->index);
+    int got = -1;
+    party_equal(ints_pop(s->channel, &got, party_soon()), self->index == 1 ? -ECANCELED : 0);
+    party_equal(got, self->index == 1 ? -1 : 42);
+}
+
+/* ASY-09, from the other side */
+static void an_item_is_not_handed_to_a_cancelled_pop(void **state)
+{
+    for (int round = 0; round < 20; round++) {
+        struct shared *s = open_shared((size_t)round % 3);
+        party_run(party_mode_of(state), 3, is_cancelled_as_an_item_comes, s);
+        assert_int_equal(ints_len(s->channel), 0);
+        ints_destroy(s->channel);
+    }
+}
+
 enum { EACH = 120 };
 
 /* Even parties push, odd ones pop; each in a way of its own. The last push closes. */
@@ -445,6 +474,7 @@ int main(void)
         PARTY_TEST(a_waiting_pop_gets_what_is_pushed),
         PARTY_TEST(closing_wakes_all_that_wait),
         PARTY_TEST(the_item_of_a_cancelled_push_never_appears),
+        PARTY_TEST(an_item_is_not_handed_to_a_cancelled_pop),
         PARTY_TEST(waiting_pops_are_served_in_the_order_they_came),
         PARTY_TEST(every_item_is_delivered_exactly_once),
         PARTY_TEST(what_a_push_reported_as_done_is_taken_or_destroyed),

@@ -136,6 +136,38 @@ static void a_cancelled_wait_returns_with_the_lock_held(void **state)
     fini(&s);
 }
 
+static void is_cancelled_as_it_is_notified(struct party *self)
+{
+    struct shared *s = self->arg;
+    if (self->index == 0) {
+        for (int i = 1; i < self->count; i++) {
+            wfi_store(&s->waiting, i);
+            party_parked(party_at(self, i), "condition");
+        }
+        party_equal(wf_mutex_lock(&s->mutex, party_soon()), 0);
+        party_cancel(party_at(self, 1)); /* perhaps still on the list, but no longer waiting */
+        party_equal(wf_condition_notify(&s->changed, 1), 1);
+        party_equal(wf_mutex_unlock(&s->mutex), 0);
+        return;
+    }
+    party_reaches(&s->waiting, self->index);
+    party_equal(wf_mutex_lock(&s->mutex, party_soon()), 0);
+    int err = wf_condition_wait(&s->changed, party_soon());
+    party_equal(err, self->index == 1 ? -ECANCELED : 0);
+    party_equal(wf_mutex_unlock(&s->mutex), 0);
+}
+
+/* LCK-07, ASY-06 */
+static void a_notify_is_not_spent_on_a_cancelled_wait(void **state)
+{
+    for (int round = 0; round < 20; round++) {
+        struct shared s;
+        init(&s);
+        party_run(party_mode_of(state), 3, is_cancelled_as_it_is_notified, &s);
+        fini(&s);
+    }
+}
+
 static void runs_out_of_time(struct party *self)
 {
     struct shared *s = self->arg;
@@ -211,6 +243,7 @@ int main(void)
         PARTY_TEST(a_notify_wakes_exactly_as_many_as_it_says),
         PARTY_TEST(wait_and_notify_without_the_lock_are_errors),
         PARTY_TEST(a_cancelled_wait_returns_with_the_lock_held),
+        PARTY_TEST(a_notify_is_not_spent_on_a_cancelled_wait),
         PARTY_TEST(a_wait_that_times_out_has_the_lock_again),
         PARTY_TEST(a_buffer_of_one_passes_every_item_once),
     };

@@ -191,6 +191,39 @@ static void a_line_without_tokens_can_be_left_from_either_end(void **state)
     wf_limit_destroy(s->limit);
 }
 
+/* The head's patience ends before the next token is due; the one behind it gets that token. */
+static void leaves_the_head(struct party *self)
+{
+    struct shared *s = self->arg;
+    if (self->index == 0) {
+        party_equal(wf_limit_acquire(s->limit, NULL, WF_NOW), 0);
+        for (int i = 1; i <= 2; i++) {
+            wfi_store(&s->step, i);
+            while (!party_is_parked(party_at(self, i), "limit") &&
+                   !wfi_load(&party_at(self, i)->ended))
+                wfi_yield();
+        }
+        return;
+    }
+    party_reaches(&s->step, self->index);
+    int err = wf_limit_acquire(s->limit, NULL,
+                               self->index == 1 ? wf_after(WF_MILLISECONDS(2)) : party_soon());
+    /* On a machine that stands still for 50 ms the token may come first. */
+    party_check(err == 0 || (self->index == 1 && err == -ETIMEDOUT));
+    if (!err)
+        wfi_fetch_add(&s->done, 1);
+}
+
+static void whoever_is_behind_a_head_that_leaves_takes_its_place(void **state)
+{
+    struct shared *s = open_shared((struct wf_limit_options){.per_second = 20});
+    party_run(party_mode_of(state), 3, leaves_the_head, s);
+    assert_in_range(wfi_load(&s->done), 1, 2);
+    for (int i = wfi_load(&s->done); i >= 0; i--)
+        assert_int_equal(wf_limit_release(s->limit, NULL), 0);
+    wf_limit_destroy(s->limit);
+}
+
 static void impossible_options_and_missing_memory_are_reported(void **state)
 {
     (void)state;
@@ -230,6 +263,7 @@ int main(void)
         PARTY_TEST(who_waits_for_a_key_is_served_in_order_and_holds_up_no_other_key),
         PARTY_TEST(things_begin_no_faster_than_the_rate_but_for_the_burst),
         PARTY_TEST(a_line_without_tokens_can_be_left_from_either_end),
+        PARTY_TEST(whoever_is_behind_a_head_that_leaves_takes_its_place),
         cmocka_unit_test(impossible_options_and_missing_memory_are_reported),
     };
     return cmocka_run_group_tests_name("limit", tests, NULL, NULL);
