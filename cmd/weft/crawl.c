@@ -14,7 +14,7 @@
 #include "engine.h"
 
 enum {
-    CONCURRENCY_FIBERS = 64,  /* more pages in flight gain nothing on one site */
+    CONCURRENCY_FIBERS = 64, /* more pages in flight gain nothing on one site */
     CONCURRENCY_THREADS = 16,
     CONCURRENCY_MAX = 10000,
     TIMEOUT_S = 30,

@@ -10,8 +10,8 @@ enum engine { ENGINE_SINGLE, ENGINE_THREADS, ENGINE_FIBERS };
 extern const char *const engine_names[]; /* NULL at the end */
 
 /*
- * An executor of that engine, whose threads, where it has its own, are named after `command`. NULL in
- * ret_on is the one that wf_main's root task runs on. Returns 0 or a negative code.
+ * An executor of that engine, whose threads, where it has its own, are named after `command`. NULL
+ * in ret_on is the one that wf_main's root task runs on. Returns 0 or a negative code.
  */
 int engine_create(enum engine engine, int concurrency, const char *command,
                   struct wf_executor **ret_on, struct wf_error *reterr);

@@ -28,11 +28,11 @@ WF_BEGIN_DECLS
 struct wf_http;
 
 struct wf_http_options {
-    const char *user_agent;    /* default "weft/VERSION" */
-    size_t body_bytes_max;     /* largest body taken, after decompression; 0: 64 MiB */
-    int64_t connect_ns_max;    /* how long a connection may take; 0: 10 s */
-    bool no_compression;       /* do not offer gzip and its like */
-    bool http1;                /* HTTP/1.1 even where HTTP/2 is offered */
+    const char *user_agent; /* default "weft/VERSION" */
+    size_t body_bytes_max;  /* largest body taken, after decompression; 0: 64 MiB */
+    int64_t connect_ns_max; /* how long a connection may take; 0: 10 s */
+    bool no_compression;    /* do not offer gzip and its like */
+    bool http1;             /* HTTP/1.1 even where HTTP/2 is offered */
 };
 
 struct wf_http_header {

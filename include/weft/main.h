@@ -18,10 +18,10 @@
  *                     open, returns -ECANCELED, and it comes to its end, cleaning up as it goes. If
  *                     it has not ended when `drain_ns` is over, what still blocks is printed on
  *                     standard error and the process exits. The second signal exits at once.
- *   SIGUSR1           prints every worker, fiber, thread and task on standard error: what it does, or
- *                     what it waits for and how long. Works when all workers are stuck, too.
- * A signal that was ignored when the program started (SIGINT under nohup) stays ignored. All others
- * are left alone. A fiber that overflows its stack is reported by name.
+ *   SIGUSR1           prints every worker, fiber, thread and task on standard error: what it does,
+ * or what it waits for and how long. Works when all workers are stuck, too. A signal that was
+ * ignored when the program started (SIGINT under nohup) stays ignored. All others are left alone. A
+ * fiber that overflows its stack is reported by name.
  */
 #ifndef WEFT_MAIN_H
 #define WEFT_MAIN_H
@@ -50,7 +50,8 @@ struct wf_main_options {
  *   WF_ESTATE          wf_main runs already
  *   -ENOMEM, -EAGAIN   no memory, or no thread
  *   -EMFILE, -ENFILE   no descriptors
- * Context: thread or fiber; one caller at a time. Leaves the process by _exit in the two hard cases.
+ * Context: thread or fiber; one caller at a time. Leaves the process by _exit in the two hard
+ * cases.
  */
 WF_API int wf_main(const struct wf_main_options *options, int (*root)(void *arg), void *arg,
                    struct wf_error *reterr);

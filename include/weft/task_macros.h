@@ -4,9 +4,10 @@
  *
  * WF_TASK counts its arguments (result, name and zero to eight pairs), so that a task without
  * parameters needs no macro of its own, and hands the pairs on in five shapes: members, formal
- * parameters, initialisers, fields to pass, and rows of the parameter table (WF_TM_, WF_TF_, WF_TI_,
- * WF_TP_, WF_TR_; WF_TT_ gives types alone, WF_TS_ takes a pair's brackets off). Formal parameters of
- * the functions made here carry the prefix wfi_, so that a parameter may be called `on` or `scope`.
+ * parameters, initialisers, fields to pass, and rows of the parameter table (WF_TM_, WF_TF_,
+ * WF_TI_, WF_TP_, WF_TR_; WF_TT_ gives types alone, WF_TS_ takes a pair's brackets off). Formal
+ * parameters of the functions made here carry the prefix wfi_, so that a parameter may be called
+ * `on` or `scope`.
  */
 #ifndef WEFT_TASK_MACROS_H
 #define WEFT_TASK_MACROS_H

@@ -2,16 +2,17 @@
 /*
  * Who drives a transfer.
  *
- * On a fiber: the worker's engine, one multi handle for all clients, told of descriptors and time by
- * a watch. All of libcurl runs on the worker's own stack: adding and removing in wf_worker_call, the
- * rest in the watch's calls. The fiber only waits for its transfer's event; when it gives up
+ * On a fiber: the worker's engine, one multi handle for all clients, told of descriptors and time
+ * by a watch. All of libcurl runs on the worker's own stack: adding and removing in wf_worker_call,
+ * the rest in the watch's calls. The fiber only waits for its transfer's event; when it gives up
  * (deadline, cancel) it removes the handle first, so that nothing points to its frame any more.
  *
  * On a plain thread: a multi handle from the client's idle list, which keeps its connections from
  * call to call, driven by the thread itself. libcurl sleeps there, in slices, for weft cannot wake
  * it; between slices the thread looks whether it was cancelled.
  *
- * The engine is the worker's, so it needs no lock. Its easy handles are kept for reuse, newest first.
+ * The engine is the worker's, so it needs no lock. Its easy handles are kept for reuse, newest
+ * first.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,10 +28,10 @@
 #define WEFT_AGENT "weft/0.1.0"
 
 enum {
-    KEPT_HANDLES = 256,           /* idle easy handles a worker keeps: about 10 KiB each */
-    SLICE_MS = 50,                /* longest sleep of a thread that may be cancelled */
+    KEPT_HANDLES = 256, /* idle easy handles a worker keeps: about 10 KiB each */
+    SLICE_MS = 50,      /* longest sleep of a thread that may be cancelled */
     BODY_BYTES_MAX = 64 << 20,
-    IDLE_CONNECTIONS = 1024,      /* kept open by a worker */
+    IDLE_CONNECTIONS = 1024, /* kept open by a worker */
 };
 
 /* Fibers: the worker's engine */
@@ -169,8 +170,8 @@ static void start_transfer(void *arg)
         wf_event_init(&call->t->done);
         return;
     }
-    call->err = wfi_transfer_init(call->t, easy, call->http, call->request, call->response,
-                                  call->reterr);
+    call->err =
+        wfi_transfer_init(call->t, easy, call->http, call->request, call->response, call->reterr);
     if (!call->err && curl_multi_add_handle(engine->multi, easy))
         call->err = wf_error_set(call->reterr, -ENOMEM, NULL);
 }
@@ -319,8 +320,8 @@ static int fetch_on_thread(struct wf_http *http, struct on_worker *call, wf_dead
     if (!err) {
         err = drive(t, engine->multi, deadline);
         curl_multi_remove_handle(engine->multi, engine->easy);
-        err = err ? wfi_transfer_abandon(t, err, call->reterr)
-                  : wfi_transfer_finish(t, call->reterr);
+        err =
+            err ? wfi_transfer_abandon(t, err, call->reterr) : wfi_transfer_finish(t, call->reterr);
     }
     wfi_transfer_fini(t);
     thread_engine_put(http, engine);
@@ -382,7 +383,8 @@ int wf_http_fetch(struct wf_http *http, const struct wf_http_request *request,
     struct transfer t;
     struct on_worker call = {
         .http = http, .request = request, .response = ret_response, .t = &t, .reterr = reterr};
-    int err = wf_on_fiber() ? fetch_on_fiber(&call, deadline) : fetch_on_thread(http, &call, deadline);
+    int err =
+        wf_on_fiber() ? fetch_on_fiber(&call, deadline) : fetch_on_thread(http, &call, deadline);
     ret_response->elapsed_ns = wf_now() - start;
     return err;
 }

@@ -72,7 +72,8 @@ static int add_headers(struct transfer *t, struct wf_error *reterr)
     for (size_t i = 0; !err && i < t->request->header_count; i++) {
         const struct wf_http_header *header = &t->request->headers[i];
         if (strpbrk(header->name, "\r\n: ") || !header->name[0] || strpbrk(header->value, "\r\n"))
-            return wf_error_set(reterr, -EINVAL, "header %zu: a name or value no header can have", i);
+            return wf_error_set(reterr, -EINVAL, "header %zu: a name or value no header can have",
+                                i);
         struct wfi_buffer line = {0};
         /* A name and ';' is how libcurl is told of a header with an empty value. */
         err = header->value[0] ? wfi_buffer_printf(&line, "%s: %s", header->name, header->value)
@@ -97,8 +98,7 @@ static CURLcode set_method(struct transfer *t)
             bad = curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                                    (curl_off_t)request->body_len);
         if (!bad)
-            bad = curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS,
-                                   request->body ? request->body : "");
+            bad = curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
     }
     if (!bad && strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0)
         bad = curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, method);
@@ -112,8 +112,8 @@ static CURLcode set_options(struct transfer *t, const struct wf_http *http)
     CURLcode bad = CURLE_OK;
     /* A wish: refused by a handle whose last transfer failed and that still has its buffer. */
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 64L * 1024);
-#define SET(option, value)                                                                         \
-    if (!bad)                                                                                      \
+#define SET(option, value) \
+    if (!bad)              \
     bad = curl_easy_setopt(easy, option, value)
     SET(CURLOPT_URL, t->request->url);
     SET(CURLOPT_PRIVATE, t);
@@ -137,10 +137,8 @@ int wfi_transfer_init(struct transfer *t, CURL *easy, const struct wf_http *http
                       const struct wf_http_request *request, struct wf_http_response *response,
                       struct wf_error *reterr)
 {
-    *t = (struct transfer){.request = request,
-                           .response = response,
-                           .options = &http->options,
-                           .easy = easy};
+    *t = (struct transfer){
+        .request = request, .response = response, .options = &http->options, .easy = easy};
     wf_event_init(&t->done);
     int err = add_headers(t, reterr);
     if (err)
@@ -164,7 +162,8 @@ static int code_of(struct transfer *t)
     case CURLE_COULDNT_RESOLVE_PROXY:
         return WF_ERESOLVE;
     case CURLE_COULDNT_CONNECT:
-        /* What the system said last, which need not be about the connection: take it only if it is. */
+        /* What the system said last, which need not be about the connection: take it only if it is.
+         */
         curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &system);
         return system == ENETUNREACH || system == EHOSTUNREACH || system == EADDRNOTAVAIL ||
                        system == EMFILE || system == ENFILE || system == EACCES
@@ -231,7 +230,9 @@ int wfi_transfer_finish(struct transfer *t, struct wf_error *reterr)
         err = t->refusal;
     if (!err)
         return 0;
-    const char *method = t->request->method ? t->request->method : t->request->body ? "POST" : "GET";
+    const char *method = t->request->method ? t->request->method
+                         : t->request->body ? "POST"
+                                            : "GET";
     if (err == WF_ETOOBIG)
         return wf_error_set(reterr, err, "%s %s: the body is larger than %zu bytes", method,
                             t->request->url, body_max(t));
@@ -244,7 +245,9 @@ int wfi_transfer_finish(struct transfer *t, struct wf_error *reterr)
 int wfi_transfer_abandon(struct transfer *t, int err, struct wf_error *reterr)
 {
     fill_response(t);
-    const char *method = t->request->method ? t->request->method : t->request->body ? "POST" : "GET";
+    const char *method = t->request->method ? t->request->method
+                         : t->request->body ? "POST"
+                                            : "GET";
     return wf_error_set(reterr, err, "%s %s: %s", method, t->request->url,
                         err == -ETIMEDOUT ? "the deadline passed" : wf_strerror(err));
 }

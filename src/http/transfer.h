@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One request on its way: a libcurl easy handle and what becomes of it. Which multi handle drives it
- * is client.c's business.
+ * One request on its way: a libcurl easy handle and what becomes of it. Which multi handle drives
+ * it is client.c's business.
  */
 #ifndef WFI_HTTP_TRANSFER_H
 #define WFI_HTTP_TRANSFER_H

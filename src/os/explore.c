@@ -25,7 +25,7 @@ struct thread {
     void *arg, *value;
     void (*at_exit)(void *);
     void *at_exit_value;
-    WFI_ATOMIC(uint32_t) *word; /* while asleep */
+    WFI_ATOMIC(uint32_t) * word; /* while asleep */
     wf_deadline deadline;
     uint64_t priority;
 };
@@ -179,7 +179,7 @@ void wfi_explore_relax(void)
     pass_on(run.current);
 }
 
-void wfi_explore_sleep(WFI_ATOMIC(uint32_t) *word, uint32_t expected, wf_deadline deadline)
+void wfi_explore_sleep(WFI_ATOMIC(uint32_t) * word, uint32_t expected, wf_deadline deadline)
 {
     struct thread *t = &run.threads[run.current];
     wfi_explore_point();
@@ -191,7 +191,7 @@ void wfi_explore_sleep(WFI_ATOMIC(uint32_t) *word, uint32_t expected, wf_deadlin
     pass_on(-1);
 }
 
-void wfi_explore_wake(WFI_ATOMIC(uint32_t) *word)
+void wfi_explore_wake(WFI_ATOMIC(uint32_t) * word)
 {
     wfi_explore_point();
     for (int i = 0; i < run.count; i++)

@@ -4,16 +4,16 @@
  *
  * A run executes a few virtual threads on one real thread. Every atomic access of weft's is a
  * scheduling point (base/atomic.h): the explorer decides there, from its seed, which virtual thread
- * goes on. Sleeping, waking and the time are the explorer's, too: time stands still while anybody can
- * run, except that now and then the earliest deadline is let pass early. The same seed gives the same
- * run; a failing seed is a test.
+ * goes on. Sleeping, waking and the time are the explorer's, too: time stands still while anybody
+ * can run, except that now and then the earliest deadline is let pass early. The same seed gives
+ * the same run; a failing seed is a test.
  *
  * Two strategies, by the seed's parity: a random walk, and random priorities with a few points at
  * which the running one drops to the lowest (Burckhardt, Kothari, Musuvathi and Nagarakatte, "A
  * randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010).
  *
- * What it does not show: reorderings that only a weak memory model allows. Every run is sequentially
- * consistent.
+ * What it does not show: reorderings that only a weak memory model allows. Every run is
+ * sequentially consistent.
  */
 #ifndef WFI_OS_EXPLORE_H
 #define WFI_OS_EXPLORE_H
@@ -57,8 +57,8 @@ void wfi_explore_at_exit(void (*fn)(void *), void *value);
 
 /* What parking stands on, inside a run. */
 int64_t wfi_explore_now(void);
-void wfi_explore_sleep(WFI_ATOMIC(uint32_t) *word, uint32_t expected, wf_deadline deadline);
-void wfi_explore_wake(WFI_ATOMIC(uint32_t) *word);
+void wfi_explore_sleep(WFI_ATOMIC(uint32_t) * word, uint32_t expected, wf_deadline deadline);
+void wfi_explore_wake(WFI_ATOMIC(uint32_t) * word);
 
 #endif
 

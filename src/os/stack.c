@@ -33,8 +33,9 @@
 #include "os/memory.h"
 
 #define LINE ((size_t)64)
-#define SLAB_BYTES WFI_DIRECTORY_CHUNK /* 256 stacks of the default size: few maps for a million \
-                                        */
+#define SLAB_BYTES                                                                \
+    WFI_DIRECTORY_CHUNK /* 256 stacks of the default size: few maps for a million \
+                         */
 #define STACK_BYTES_MIN ((size_t)16 * 1024)
 #define STACK_BYTES_MAX ((size_t)1 << 36)
 #define GUARD_BYTES_MAX ((size_t)64 * 1024)

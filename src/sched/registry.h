@@ -47,8 +47,8 @@ void wfi_dump_hook(void (*section)(wfi_dump_line *line, void *arg));
 void wfi_dump(wfi_dump_line *line, void *arg);
 
 /*
- * From now on a fiber that overflows its stack is reported by name before the process ends. Installs
- * handlers for SIGSEGV and SIGBUS, which chain; for wf_main. Returns 0 or a negative code.
+ * From now on a fiber that overflows its stack is reported by name before the process ends.
+ * Installs handlers for SIGSEGV and SIGBUS, which chain; for wf_main. Returns 0 or a negative code.
  */
 int wfi_report_overflows(struct wf_error *reterr);
 

@@ -537,8 +537,8 @@ int main(void)
         situation = situations[i].name;
         for (uint64_t n = 0; n < runs; n++) {
             seed = first + n;
-            enum wfi_explore_outcome outcome =
-                wfi_explore_run(&(struct wfi_explore_options){.seed = seed}, situations[i].fn, NULL);
+            enum wfi_explore_outcome outcome = wfi_explore_run(
+                &(struct wfi_explore_options){.seed = seed}, situations[i].fn, NULL);
             steps += wfi_explore_steps();
             check_(outcome == WFI_EXPLORE_DONE, outcomes[outcome], __LINE__);
         }

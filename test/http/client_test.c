@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The HTTP client against a server that misbehaves by path; every case on a thread and on a fiber. */
+/* The HTTP client against a server that misbehaves by path; every case on a thread and on a fiber.
+ */
 #include <weft/http.h>
 
 #include <errno.h>
@@ -48,7 +49,8 @@ static int start_server(void **state)
     close(in[0]);
     close(out[1]);
     server.input = in[1];
-    for (size_t n = 0; n < sizeof line - 1 && read(out[0], &line[n], 1) == 1 && line[n] != '\n'; n++)
+    for (size_t n = 0; n < sizeof line - 1 && read(out[0], &line[n], 1) == 1 && line[n] != '\n';
+         n++)
         ;
     close(out[0]);
     server.port = atoi(line);
@@ -78,8 +80,8 @@ static void both(void (*fn)(void *))
     struct wfi_runtime *runtime;
     struct wfi_routine routines[2];
     fn(NULL);
-    assert_int_equal(wfi_runtime_create(&(struct wfi_runtime_options){.workers = 2}, &runtime, NULL),
-                     0);
+    assert_int_equal(
+        wfi_runtime_create(&(struct wfi_runtime_options){.workers = 2}, &runtime, NULL), 0);
     for (int i = 0; i < 2; i++)
         wfi_routine_start(&routines[i], runtime, "case", fn, NULL);
     for (int i = 0; i < 2; i++)
@@ -306,8 +308,8 @@ static void a_cancel_aborts_the_transfer(void **state)
     struct wfi_runtime *runtime;
     struct wfi_routine routine;
     struct trial trial = {.result = 0};
-    assert_int_equal(wfi_runtime_create(&(struct wfi_runtime_options){.workers = 1}, &runtime, NULL),
-                     0);
+    assert_int_equal(
+        wfi_runtime_create(&(struct wfi_runtime_options){.workers = 1}, &runtime, NULL), 0);
     wfi_routine_start(&routine, runtime, "hangs", hang, &trial);
     while (!wfi_load(&trial.level))
         wf_sleep(wf_after(1000));
@@ -338,8 +340,8 @@ static void many_fibers_share_a_workers_connections(void **state)
     struct wfi_runtime *runtime;
     struct wfi_routine routines[FIBERS];
     wfi_store(&reused, 0);
-    assert_int_equal(wfi_runtime_create(&(struct wfi_runtime_options){.workers = 2}, &runtime, NULL),
-                     0);
+    assert_int_equal(
+        wfi_runtime_create(&(struct wfi_runtime_options){.workers = 2}, &runtime, NULL), 0);
     for (int i = 0; i < FIBERS; i++)
         wfi_routine_start(&routines[i], runtime, "fetcher", fetch_some, NULL);
     for (int i = 0; i < FIBERS; i++)

@@ -17,7 +17,8 @@ WF_TASK(wf_none, crawl_worker, (struct crawl *, crawl))
 /* Short sections, which a cancelled worker has to get through as well. */
 static void lock(struct crawl *crawl)
 {
-    WF_SHIELD (WF_FOREVER) {
+    WF_SHIELD(WF_FOREVER)
+    {
         if (wf_mutex_lock(&crawl->lock, WF_FOREVER))
             abort(); /* neither cancelled nor late: the lock was used wrongly */
     }
@@ -35,8 +36,8 @@ static int take(struct crawl *crawl, struct frontier_item **ret_item)
     int err;
     for (;;) {
         int64_t when = INT64_MAX;
-        err = crawl->failure.code ? -EPIPE
-                                  : frontier_pop(crawl->frontier, wf_now(), ret_item, &when);
+        err =
+            crawl->failure.code ? -EPIPE : frontier_pop(crawl->frontier, wf_now(), ret_item, &when);
         if (err != -EAGAIN)
             break;
         err = wf_condition_wait(&crawl->more, (wf_deadline){when});
@@ -217,11 +218,11 @@ int crawl_stats(struct crawl *crawl, const char *engine, struct wf_json_writer *
         const char *key;
         uint64_t value;
     } figures[] = {
-        {"pages", crawl->counts.pages},       {"fetched", crawl->counts.fetched},
-        {"errors", crawl->counts.errors},     {"bytes", crawl->counts.bytes},
-        {"redirects", counts->redirected},    {"known", counts->known},
-        {"seen_again", counts->seen},         {"out_of_scope", counts->out_of_scope},
-        {"too_deep", counts->too_deep},       {"queued", counts->queued},
+        {"pages", crawl->counts.pages},    {"fetched", crawl->counts.fetched},
+        {"errors", crawl->counts.errors},  {"bytes", crawl->counts.bytes},
+        {"redirects", counts->redirected}, {"known", counts->known},
+        {"seen_again", counts->seen},      {"out_of_scope", counts->out_of_scope},
+        {"too_deep", counts->too_deep},    {"queued", counts->queued},
     };
     wf_json_writer_clear(json);
     wf_json_write_object(json);

@@ -4,10 +4,10 @@
  * URL from the one, fetch it, and put its record into the other.
  *
  * Invariants
- *   1. The frontier and the counts are under `lock`, held for as long as adding a page's links takes
- *      and never over a wait but that for work.
- *   2. A page is counted as done after its record has been given to the output, its links before: so
- *      the crawl is not over while a page has links to add, and what is reported as done is written.
+ *   1. The frontier and the counts are under `lock`, held for as long as adding a page's links
+ * takes and never over a wait but that for work.
+ *   2. A page is counted as done after its record has been given to the output, its links before:
+ * so the crawl is not over while a page has links to add, and what is reported as done is written.
  *   3. A page whose fetch was cancelled is not recorded at all.
  */
 #ifndef WEFT_CMD_CRAWL_CRAWL_H
@@ -27,7 +27,7 @@ struct crawl_options {
     int concurrency;
     uint32_t depth_max;
     uint64_t pages_max;
-    int64_t timeout_ns;      /* for each page */
+    int64_t timeout_ns; /* for each page */
     size_t body_bytes_max;
     bool quiet;
 };

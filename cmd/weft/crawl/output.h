@@ -6,7 +6,8 @@
  * Invariants
  *   1. Lines are written in the order they were added, and a line is never torn: after a write that
  *      failed half-way the file is cut back to its last whole line.
- *   2. One party writes at a time (`writing`); the others go on adding, until PENDING_MAX bytes wait.
+ *   2. One party writes at a time (`writing`); the others go on adding, until PENDING_MAX bytes
+ * wait.
  *   3. The first failure is kept; everything added later is refused with it.
  */
 #ifndef WEFT_CMD_CRAWL_OUTPUT_H
@@ -19,7 +20,7 @@
 struct output {
     const char *path; /* for messages; "standard output" for "-" */
     int fd;
-    bool is_file;     /* can be cut back */
+    bool is_file; /* can be cut back */
     struct wf_mutex lock;
     struct wf_condition written;
     /* Under the lock. */

@@ -9,8 +9,7 @@
 int page_reader_init(struct page_reader *reader, struct wf_http *http,
                      const struct page_select *selects, size_t select_count)
 {
-    *reader = (struct page_reader){
-        .http = http, .selects = selects, .select_count = select_count};
+    *reader = (struct page_reader){.http = http, .selects = selects, .select_count = select_count};
     const struct wf_css **css = calloc(select_count + 1, sizeof *css);
     if (!css)
         return -ENOMEM;

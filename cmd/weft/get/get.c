@@ -18,7 +18,8 @@ WF_TASK(wf_none, get_worker, (struct get *, get))
 /* Short sections, which a cancelled worker has to get through as well. */
 static void lock(struct get *get)
 {
-    WF_SHIELD (WF_FOREVER) {
+    WF_SHIELD(WF_FOREVER)
+    {
         if (wf_mutex_lock(&get->lock, WF_FOREVER))
             abort(); /* neither cancelled nor late: the lock was used wrongly */
     }
@@ -179,8 +180,8 @@ static int fetch(struct get *get, struct get_item *item, struct wf_http_response
 {
     wf_deadline deadline = wf_after(get->options->timeout_ns);
     char *url = NULL, text[WF_URL_BYTES_MAX];
-    int err = wf_url_canonical(NULL, item->url, strlen(item->url), text, sizeof text, NULL,
-                               &item->error);
+    int err =
+        wf_url_canonical(NULL, item->url, strlen(item->url), text, sizeof text, NULL, &item->error);
     for (int redirects = 0; err >= 0; redirects++) {
         struct wf_http_request request = {.url = url ? url : text,
                                           .keep_body = get->options->directory != NULL};

@@ -4,8 +4,8 @@
  * fetch it, perhaps save it, and report it, in the order of the list or as they are completed.
  *
  * What a download is marked for: a failure, a status other than 2xx, a body shorter than announced
- * (a failure, too), and a size that differs from what the same URL answered before, in this run or in
- * the sizes that an earlier one has left.
+ * (a failure, too), and a size that differs from what the same URL answered before, in this run or
+ * in the sizes that an earlier one has left.
  *
  * Invariant: everything in struct get below `lock` is under it.
  */
@@ -59,8 +59,8 @@ int get_add(struct get *get, const char *url, struct wf_error *reterr);
 /* Forgets all but the first of equal URLs. Returns 0 or -ENOMEM. */
 int get_unique(struct get *get);
 
-/* Takes the sizes of an earlier run into account: lines of a size, a space and a URL; no such file is
- * none. And writes them. Return 0 or a -errno. */
+/* Takes the sizes of an earlier run into account: lines of a size, a space and a URL; no such file
+ * is none. And writes them. Return 0 or a -errno. */
 int get_read_sizes(struct get *get, const char *path);
 int get_write_sizes(const struct get *get, const char *path);
 

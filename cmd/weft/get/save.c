@@ -13,8 +13,7 @@ void save_name(char ret_name[static SAVE_NAME_BYTES], const char *url, unsigned 
     const char *at = strstr(url, "://");
     size_t len = 0;
     for (at = at ? at + 3 : url; *at && *at != '#' && len < SAVE_NAME_BYTES - 16; at++)
-        ret_name[len++] =
-            (char)(isalnum((unsigned char)*at) || strchr(".-_", *at) ? *at : '_');
+        ret_name[len++] = (char)(isalnum((unsigned char)*at) || strchr(".-_", *at) ? *at : '_');
     while (len > 1 && ret_name[len - 1] == '_')
         len--;
     ret_name[len] = '\0';
