@@ -90,7 +90,8 @@ struct wf_future *wfi_future_create(struct wf_executor *on, const struct wf_task
     if (!f->data)
         goto fail_block;
     f->locals = wfi_locals_capture();
-    memcpy(f->data, args, type->args_bytes);
+    if (args)
+        memcpy(f->data, args, type->args_bytes);
     uint32_t word = WF_FUTURE_PENDING | WFI_FUTURE_HANDLE | WFI_FUTURE_ENGINE;
     if (scoped)
         word |= WFI_FUTURE_SCOPED;
@@ -299,7 +300,7 @@ bool wfi_future_claim(struct wf_future *f)
     return false;
 }
 
-/* Swaps RUNNING for the end, once no canceller uses the frame. `decide` looks at the word. */
+/* Swaps RUNNING for the end, once no canceller uses the frame. */
 static bool swap_end(struct wf_future *f, enum wf_future_state state)
 {
     uint32_t word = wfi_load_relaxed(&f->state);
@@ -331,27 +332,16 @@ static void close_level(struct wf_future *f)
     }
 }
 
-bool wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
+void wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
                     struct wf_error *error)
 {
-    uint32_t word = wfi_load_acquire(&f->state);
-    while (wfi_future_state(word) == WF_FUTURE_PENDING)
-        if (wfi_cas(&f->state, &word, (word & ~(uint32_t)WFI_FUTURE_STATE) | WF_FUTURE_RUNNING)) {
-            wfi_locals_release(f->locals);
-            break;
-        }
-    if (wfi_future_state(word) >= WF_FUTURE_DONE) {
-        wfi_free(error);
-        return false;
-    }
+    close_level(f);
     if (state == WF_FUTURE_FAILED) {
         f->error = error;
         wfi_store_relaxed(&f->born_or_code, (uint32_t)code);
     }
-    bool ended = swap_end(f, state);
-    if (ended)
-        wfi_future_serve(f);
-    return ended;
+    swap_end(f, state);
+    wfi_future_serve(f);
 }
 
 void wfi_future_refuse(struct wf_future *f, int code, const struct wf_error *error)

@@ -168,11 +168,10 @@ bool wfi_future_run(struct wf_future *f, bool nested);
 void wfi_future_refuse(struct wf_future *f, int code, const struct wf_error *error);
 
 /*
- * Ends a RUNNING future whose outcome another party brings (a promise, a process): the result is in
- * place, or `code` and `error` (on the heap, given away; may be NULL) say why not. Returns false
- * when it had ended.
+ * Ends a future that the caller has claimed and does not run here: the result is in place, or
+ * `code` and `error` (on the heap, given away; may be NULL) say why not.
  */
-bool wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
+void wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
                     struct wf_error *error);
 
 /* Gives up HANDLE, ENGINE or both; the last one frees the block. */
