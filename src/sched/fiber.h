@@ -59,6 +59,9 @@ void wfi_fiber_ready(struct wfi_fiber *fiber);
 /* The record of the thread that runs `self`, the calling fiber. */
 struct wfi_record *wfi_fiber_record(struct wfi_fiber *self);
 
+/* Whether its registers are in a CPU and not saved; by its worker's thread, or in the explorer. */
+bool wfi_fiber_on_cpu(const struct wfi_fiber *fiber);
+
 /* The usable stack below the control block. */
 void wfi_fiber_stack(struct wfi_fiber *fiber, void **ret_low, size_t *ret_bytes);
 

@@ -306,8 +306,13 @@ bool wfi_wait_claim(struct wfi_wait_node *node)
     uint32_t word = wfi_load_relaxed(&waiter->outcome);
     while (state_of(word) == WFI_PENDING) {
         uint32_t claimed = WFI_CLAIMED | (word & WFI_ASLEEP) | node->index << WFI_ARGUMENT_SHIFT;
-        if (wfi_cas(&waiter->outcome, &word, claimed))
-            return true;
+        if (!wfi_cas(&waiter->outcome, &word, claimed))
+            continue;
+#ifdef WFI_EXPLORE
+        wfi_assert(waiter->kind == WFI_THREAD || !wfi_fiber_on_cpu((struct wfi_fiber *)waiter),
+                   "a fiber's locks are released after it has left its stack");
+#endif
+        return true;
     }
     return false;
 }

@@ -114,6 +114,11 @@ struct wfi_record *wfi_fiber_record(struct wfi_fiber *self)
     return self->worker->record;
 }
 
+bool wfi_fiber_on_cpu(const struct wfi_fiber *fiber)
+{
+    return fiber->worker->current == fiber;
+}
+
 void wfi_fiber_stack(struct wfi_fiber *fiber, void **ret_low, size_t *ret_bytes)
 {
     wfi_stack_range(fiber->worker->runtime->stacks, fiber, ret_low, ret_bytes);

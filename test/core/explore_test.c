@@ -402,13 +402,14 @@ static void a_select_takes_one_item(void *unused)
 
 struct relay {
     struct wf_channel *there, *back;
-    struct wf_event stop;
+    struct wf_event started, stop;
     WFI_ATOMIC(int) stopped;
 };
 
 static void hit(void *arg)
 {
     struct relay *relay = arg;
+    wf_event_set(&relay->started);
     for (int i = 0; i < 3; i++) {
         check(wf_channel_push(relay->there, &i, WF_FOREVER) == 0);
         int answer;
@@ -434,7 +435,7 @@ static void wait_for_the_end(void *arg)
 {
     struct relay *relay = arg;
     /* A deadline that passes early or not at all, then a wait that must be woken. */
-    int err = wf_event_wait(&relay->stop, wf_after(200));
+    int err = wf_event_wait(&relay->started, wf_after(200));
     check(err == 0 || err == -ETIMEDOUT);
     check(wf_event_wait(&relay->stop, WF_FOREVER) == 0);
     wfi_fetch_add(&relay->stopped, 1);
@@ -445,6 +446,7 @@ static void fibers_wake_each_other(void *unused)
     (void)unused;
     struct relay relay;
     memset(&relay, 0, sizeof relay);
+    wf_event_init(&relay.started);
     wf_event_init(&relay.stop);
     struct wf_channel_options options = {.capacity = seed % 2, .item_bytes = sizeof(int)};
     check(wf_channel_create(&options, &relay.there, NULL) == 0);
@@ -464,6 +466,7 @@ static void fibers_wake_each_other(void *unused)
     wfi_runtime_destroy(runtime);
     wf_channel_destroy(relay.there);
     wf_channel_destroy(relay.back);
+    wf_event_fini(&relay.started);
     wf_event_fini(&relay.stop);
 }
 
