@@ -145,6 +145,31 @@ static void sleeping_fibers_hold_no_worker(void **state)
     each_runtime(sleep_in_parallel);
 }
 
+static void join_soon_then_sleep(void *arg)
+{
+    WFI_ATOMIC(int) counter = 0;
+    struct wfi_routine child;
+    (void)arg;
+    wfi_routine_start(&child, wfi_runtime_current(), NULL, add_one, &counter);
+    assert_int_equal(wfi_routine_join(&child, wf_after(WF_MILLISECONDS(5))), 0);
+    int64_t until = wf_now() + WF_MILLISECONDS(15);
+    assert_int_equal(wf_sleep((wf_deadline){until}), 0);
+    assert_true(wf_now() >= until);
+}
+
+static void join_then_sleep(struct wfi_runtime *runtime)
+{
+    struct wfi_routine routine;
+    wfi_routine_start(&routine, runtime, NULL, join_soon_then_sleep, NULL);
+    join(&routine);
+}
+
+static void a_wait_that_was_woken_leaves_no_timer(void **state)
+{
+    (void)state;
+    each_runtime(join_then_sleep);
+}
+
 struct trial {
     WFI_ATOMIC(struct wfi_cancel *) level;
     int result;
@@ -393,6 +418,7 @@ int main(void)
         cmocka_unit_test(every_job_runs_once),
         cmocka_unit_test(parked_fibers_are_woken_across_workers),
         cmocka_unit_test(sleeping_fibers_hold_no_worker),
+        cmocka_unit_test(a_wait_that_was_woken_leaves_no_timer),
         cmocka_unit_test(a_cancel_reaches_a_fiber_whenever_it_comes),
         cmocka_unit_test(errno_belongs_to_the_fiber),
         cmocka_unit_test(a_started_fiber_stays_on_its_worker),
