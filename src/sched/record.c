@@ -52,21 +52,44 @@ static void thread_ends(void *arg)
     wfi_store_release(&record->used, 0);
 }
 
-static struct wfi_record *make_record(const char *name)
+struct wfi_record *wfi_record_take(void)
 {
     struct wfi_record *record = take_used_one();
-    if (!record) {
-        record = wfi_zalloc_aligned(64, sizeof *record);
-        if (!record) {
-            uint32_t n = wfi_fetch_add(&reserve_used, 1);
-            if (n >= sizeof reserve / sizeof *reserve)
-                return NULL;
-            record = &reserve[n];
-        }
-        wfi_store_relaxed(&record->used, 1);
-        record->wake_fd = -1;
-        publish(record);
-    }
+    if (record)
+        return record;
+    record = wfi_zalloc_aligned(64, sizeof *record);
+    if (!record)
+        return NULL;
+    wfi_store_relaxed(&record->used, 1);
+    record->wake_fd = -1;
+    publish(record);
+    return record;
+}
+
+void wfi_record_give(struct wfi_record *record)
+{
+    /* release: pairs with the acquire in take_used_one */
+    wfi_store_release(&record->used, 0);
+}
+
+/* For a thread that weft did not start: nobody could be told that memory ran out. */
+static struct wfi_record *take_or_reserve(void)
+{
+    struct wfi_record *record = wfi_record_take();
+    if (record)
+        return record;
+    uint32_t n = wfi_fetch_add(&reserve_used, 1);
+    if (n >= sizeof reserve / sizeof *reserve)
+        return NULL;
+    record = &reserve[n];
+    wfi_store_relaxed(&record->used, 1);
+    record->wake_fd = -1;
+    publish(record);
+    return record;
+}
+
+void wfi_record_adopt(struct wfi_record *record, const char *name)
+{
     struct wfi_waiter *waiter = &record->waiter;
     waiter->kind = WFI_THREAD;
     waiter->cancel = NULL;
@@ -83,7 +106,6 @@ static struct wfi_record *make_record(const char *name)
     record->worker = NULL;
     wfi_self_set(waiter);
     wfi_self_at_exit(thread_ends, record);
-    return record;
 }
 
 int wfi_record_attach(const char *name)
@@ -94,7 +116,11 @@ int wfi_record_attach(const char *name)
             snprintf(self->name, sizeof self->name, "%s", name);
         return 0;
     }
-    return make_record(name) ? 0 : -ENOMEM;
+    struct wfi_record *record = take_or_reserve();
+    if (!record)
+        return -ENOMEM;
+    wfi_record_adopt(record, name);
+    return 0;
 }
 
 struct wfi_waiter *wfi_self(void)
@@ -102,9 +128,9 @@ struct wfi_waiter *wfi_self(void)
     struct wfi_waiter *self = wfi_self_get();
     if (wfi_likely(self))
         return self;
-    struct wfi_record *record = make_record(NULL);
-    wfi_assert(record, "there is memory for the record of a thread that weft did not start");
-    return &record->waiter;
+    int err = wfi_record_attach(NULL);
+    wfi_assert(!err, "there is memory for the record of a thread that weft did not start");
+    return wfi_self_get();
 }
 
 struct wfi_record *wfi_record_self(void)

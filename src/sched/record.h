@@ -32,6 +32,14 @@ struct wfi_record *wfi_record_self(void);
  */
 int wfi_record_attach(const char *name);
 
+/*
+ * For a thread about to be started, so that it starts with a record: take returns NULL when out of
+ * memory; the thread adopts it first of all, or whoever failed to start it gives it back.
+ */
+struct wfi_record *wfi_record_take(void);
+void wfi_record_adopt(struct wfi_record *record, const char *name);
+void wfi_record_give(struct wfi_record *record);
+
 /* Visits every record ever made, in use or not. Takes no lock. */
 void wfi_record_each(void (*fn)(struct wfi_record *, void *), void *arg);
 

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "os/cpu.h"
 #include "os/sanitizer.h"
+#include "sched/record.h"
 #include "sched/registry.h"
 #include "sched/worker.h"
 
@@ -73,7 +74,12 @@ int wfi_runtime_create(const struct wfi_runtime_options *options, struct wfi_run
         struct wfi_worker *worker = &runtime->workers[started];
         char name[24];
         snprintf(name, sizeof name, "%s_%d", runtime->name, started);
-        err = wfi_thread_start(&worker->thread, name, 0, wfi_worker_main, worker);
+        worker->record = wfi_record_take();
+        err = worker->record
+                  ? wfi_thread_start(&worker->thread, name, 0, wfi_worker_main, worker)
+                  : -ENOMEM;
+        if (err && worker->record)
+            wfi_record_give(worker->record);
         if (err) {
             wf_error_set(reterr, err, "worker %d: %s", started, wf_strerror(err));
             break;

@@ -641,9 +641,7 @@ void *wfi_worker_main(void *arg)
     struct wfi_worker *worker = arg;
     char name[24];
     snprintf(name, sizeof name, "%s_%d", worker->runtime->name, worker->index);
-    int err = wfi_record_attach(name);
-    wfi_assert(err == 0, "there is memory for a worker's record");
-    worker->record = wfi_record_self();
+    wfi_record_adopt(worker->record, name);
     worker->record->worker = worker;
     bool alternate = wfi_fault_thread_init() == 0; /* without it an overflow goes unreported */
     wfi_context_native(&worker->native);
