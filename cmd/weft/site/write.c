@@ -117,7 +117,8 @@ static int write_url(struct writer *w, uint32_t id, const struct site_header *ho
 
 /*
  * One process, so that whoever started it stops it by its id, and so that it reads the files as
- * that same user. gzip_static serves FILE.gz where somebody has made it.
+ * that same user. gzip_static serves FILE.gz where somebody has made it. No cache of open files: it
+ * would take a descriptor a page, and leave none for clients.
  */
 static void put_conf_head(struct writer *w, const char *dir, int port)
 {
@@ -132,7 +133,6 @@ static void put_conf_head(struct writer *w, const char *dir, int port)
                     "    types { }\n    default_type \"text/html; charset=utf-8\";\n"
                     "    sendfile on;\n    tcp_nopush on;\n    gzip_static on;\n"
                     "    keepalive_requests 1000000;\n"
-                    "    open_file_cache max=65536 inactive=1h;\n"
                     "    server {\n"
                     "        listen 127.0.0.1:%d backlog=1024;\n"
                     "        root %s/root;\n        index index.html;\n"
