@@ -20,12 +20,22 @@
 static int pair[2];
 static struct wfi_runtime *runtime;
 
+static void nothing(void *unused)
+{
+    (void)unused;
+}
+
 static int set_up(void **state)
 {
     (void)state;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
         return -1;
-    return wfi_runtime_create(&(struct wfi_runtime_options){.workers = 1}, &runtime, NULL);
+    if (wfi_runtime_create(&(struct wfi_runtime_options){.workers = 1}, &runtime, NULL))
+        return -1;
+    /* Its worker has started, and allocates nothing more of its own, when it has run something. */
+    struct wfi_routine routine;
+    wfi_routine_start(&routine, runtime, NULL, nothing, NULL);
+    return wfi_routine_join(&routine, WF_FOREVER);
 }
 
 static int tear_down(void **state)
