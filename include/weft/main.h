@@ -42,6 +42,10 @@ struct wf_main_options {
  * Runs root(arg) as the root task, on a fiber, and ends everything that was started from it. Called
  * by main, from the main thread, before any other thread exists where possible.
  *
+ * When root has returned, children of the root scope are cancelled, as are tasks on the root's
+ * executor that have not started; all that runs is waited for. Other executors that the program has
+ * left open are closed and waited for: what was submitted to them still runs, unless a signal came.
+ *
  * options   NULL for the defaults
  * root      its result, 0 to 255, is the program's exit status
  *

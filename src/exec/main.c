@@ -17,7 +17,7 @@
 #include <weft/fibers.h>
 #include <weft/future.h>
 
-#include "exec/future.h"
+#include "exec/executor.h"
 #include "exec/main.h"
 #include "os/exit.h"
 #include "os/lock.h"
@@ -224,6 +224,8 @@ static int run_root(struct main_state *state, struct wf_error *reterr)
     wf_future_wait(root.future, WF_FOREVER);
     /* What was started freely and still runs is waited for; the signals thread keeps watch. */
     wf_executor_shutdown(state->on, WF_SHUTDOWN_CANCEL, WF_FOREVER);
+    wfi_executor_shutdown_all(wfi_load(&state->signal) ? WF_SHUTDOWN_CANCEL : WF_SHUTDOWN_WAIT,
+                              WF_FOREVER);
     unwatch_signals(state);
     int status = 0;
     err = wfi_root_result(&root, &status, WF_FOREVER, reterr);

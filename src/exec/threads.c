@@ -488,6 +488,25 @@ out:
     return err;
 }
 
+/* Takes leave of the threads that have ended. */
+static void join_ended(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->max; i++) {
+        struct slot *slot = &pool->slots[i];
+        wfi_lock_lock(&pool->lock);
+        bool ended_here = slot->state == ENDED;
+        if (ended_here)
+            slot->state = ALIVE; /* nobody else takes it meanwhile */
+        wfi_lock_unlock(&pool->lock);
+        if (!ended_here)
+            continue;
+        wfi_thread_join(&slot->thread);
+        wfi_lock_lock(&pool->lock);
+        slot->state = UNUSED;
+        wfi_lock_unlock(&pool->lock);
+    }
+}
+
 static int shut_down(struct wf_executor *base, enum wf_shutdown mode, wf_deadline deadline)
 {
     struct pool *pool = pool_of(base);
@@ -511,22 +530,22 @@ static int shut_down(struct wf_executor *base, enum wf_shutdown mode, wf_deadlin
     }
     if (mode == WF_SHUTDOWN_NO_WAIT)
         return 0;
+    int err = 0;
     wfi_lock_lock(&pool->lock);
-    if (pool->threads == 0 && pool->queued == 0) {
+    if (pool->threads || pool->queued) {
+        struct wfi_wait_node node = {0};
+        err = wfi_wait(&pool->leavers, &pool->lock, &node, "shutdown", pool, deadline);
+    } else {
         wfi_lock_unlock(&pool->lock);
-        return 0;
     }
-    struct wfi_wait_node node = {0};
-    return wfi_wait(&pool->leavers, &pool->lock, &node, "shutdown", pool, deadline);
+    if (!err)
+        join_ended(pool);
+    return err;
 }
 
 static void destroy(struct wf_executor *base)
 {
-    struct pool *pool = pool_of(base);
-    for (unsigned i = 0; i < pool->max; i++)
-        if (pool->slots[i].state == ENDED)
-            wfi_thread_join(&pool->slots[i].thread);
-    wfi_free(pool);
+    wfi_free(pool_of(base)); /* the shutdown before it has taken leave of all threads */
 }
 
 static unsigned workers(const struct wf_executor *base)

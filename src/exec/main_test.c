@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole programs under wf_main: conformance lines CTX-03, CTX-04, SHD-04, SHD-06. Each test runs
+ * this program again with the name of a scenario, and looks at its output and how it ended.
+ */
+#include "engines.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <weft/main.h>
+
+extern char **environ;
+
+static struct wf_event started, release;
+
+WF_TASK(wf_none, hold, (const char *, what), (int, code))
+WF_TASK(wf_none, slow_line)
+WF_TASK(wf_none, spin)
+
+/* Waits to be cancelled; says so, and fails in its clean-up when it is told to. */
+int hold(struct wf_task *self, const char *what, int code, wf_none *ret)
+{
+    (void)ret;
+    wf_event_set(&started);
+    int err = wf_event_wait(&release, party_soon());
+    printf("%s %s\n", what, wf_error_name(err));
+    return code ? wf_task_fail(self, code, "clean-up of %s", what) : err;
+}
+WF_TASK_DEFINE(hold)
+
+int slow_line(struct wf_task *self, wf_none *ret)
+{
+    (void)self;
+    (void)ret;
+    int err = wf_sleep(wf_after(WF_MILLISECONDS(30)));
+    printf("slept %d\n", err);
+    return err;
+}
+WF_TASK_DEFINE(slow_line)
+
+int spin(struct wf_task *self, wf_none *ret)
+{
+    (void)self;
+    (void)ret;
+    for (;;) /* deaf to everything, but lets others run */
+        wf_yield();
+}
+WF_TASK_DEFINE(spin)
+
+static int show_lost(const struct wf_error *error, void *arg)
+{
+    (void)arg;
+    printf("hook: %s: %s\n", error->task, error->text);
+    return 0;
+}
+
+static int returns(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+/* CTX-03 */
+static int leaves_tasks(void *arg)
+{
+    (void)arg;
+    wf_set_error_hook(show_lost, NULL);
+    hold_go(wf_main_scope(), "child", -EIO);
+    return wf_event_wait(&started, party_soon());
+}
+
+/* SHD-04, SHD-06 */
+static int leaves_pool(void *arg)
+{
+    struct wf_executor *pool;
+    if (wf_threads_create(&(struct wf_threads_options){.workers = 2}, &pool, NULL))
+        return 1;
+    slow_line_future f = slow_line_submit(pool);
+    slow_line_drop(&f);
+    if (arg)
+        wf_executor_shutdown(pool, WF_SHUTDOWN_NO_WAIT, WF_NOW);
+    printf("root returns\n");
+    return 0;
+}
+
+/* CTX-04 */
+static int waits(void *arg)
+{
+    hold_go(wf_main_scope(), "child", 0);
+    if (arg)
+        spin_go(wf_main_scope());
+    check_int(wf_event_wait(&started, party_soon()), 0);
+    printf("ready\n");
+    fflush(stdout);
+    int err = wf_event_wait(&release, party_soon());
+    printf("root %s\n", wf_error_name(err));
+    return 3;
+}
+
+static int scenario(const char *name)
+{
+    struct wf_main_options options = {.workers = 2};
+    struct wf_error error;
+    int status = -1;
+    wf_event_init(&release);
+    wf_event_init(&started);
+    if (strcmp(name, "returns") == 0)
+        status = wf_main(&options, returns, NULL, &error);
+    else if (strcmp(name, "leaves_tasks") == 0)
+        status = wf_main(&options, leaves_tasks, NULL, &error);
+    else if (strcmp(name, "leaves_pool") == 0)
+        status = wf_main(&options, leaves_pool, NULL, &error);
+    else if (strcmp(name, "closes_pool") == 0)
+        status = wf_main(&options, leaves_pool, &options, &error);
+    else if (strcmp(name, "waits") == 0)
+        status = wf_main(&options, waits, NULL, &error);
+    else if (strcmp(name, "never_ends") == 0) {
+        options.drain_ns = WF_MILLISECONDS(50);
+        status = wf_main(&options, waits, &options, &error);
+    }
+    return status;
+}
+
+struct program {
+    pid_t pid;
+    FILE *out;
+    char text[8192];
+    size_t len;
+};
+
+static void start(struct program *p, const char *name)
+{
+    int ends[2];
+    char *argv[] = {(char *)"main_test", (char *)(uintptr_t)name, NULL};
+    posix_spawn_file_actions_t actions;
+    assert_int_equal(pipe(ends), 0);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+    posix_spawn_file_actions_addclose(&actions, ends[0]);
+    posix_spawn_file_actions_addclose(&actions, ends[1]);
+    assert_int_equal(posix_spawn(&p->pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    p->out = fdopen(ends[0], "r");
+    assert_non_null(p->out);
+    p->len = 0;
+    p->text[0] = '\0';
+}
+
+/* Reads lines up to one that contains `wanted`. */
+static void read_until(struct program *p, const char *wanted)
+{
+    while (!strstr(p->text, wanted)) {
+        if (!fgets(p->text + p->len, (int)(sizeof p->text - p->len), p->out)) {
+            print_message("%s", p->text);
+            fail_msg("the program ended before it said: %s", wanted);
+        }
+        p->len += strlen(p->text + p->len);
+    }
+}
+
+static int finish(struct program *p)
+{
+    p->len += fread(p->text + p->len, 1, sizeof p->text - 1 - p->len, p->out);
+    p->text[p->len] = '\0';
+    fclose(p->out);
+    int status;
+    assert_int_equal(waitpid(p->pid, &status, 0), p->pid);
+    if (!WIFEXITED(status))
+        print_message("%s", p->text);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void the_roots_result_is_the_exit_status(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "returns");
+    assert_int_equal(finish(&p), 7);
+    assert_string_equal(p.text, "");
+}
+
+static void tasks_left_behind_are_cancelled_and_awaited(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "leaves_tasks");
+    assert_int_equal(finish(&p), 0);
+    assert_string_equal(p.text, "child ECANCELED\nhook: hold: clean-up of child\n");
+}
+
+static void work_left_on_a_pool_is_finished(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "leaves_pool");
+    assert_int_equal(finish(&p), 0);
+    assert_string_equal(p.text, "root returns\nslept 0\n");
+    start(&p, "closes_pool");
+    assert_int_equal(finish(&p), 0);
+    assert_string_equal(p.text, "root returns\nslept 0\n");
+}
+
+static void a_signal_cancels_the_root_first(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGTERM};
+    for (int i = 0; i < 2; i++) {
+        struct program p;
+        start(&p, "waits");
+        read_until(&p, "ready");
+        assert_int_equal(kill(p.pid, signals[i]), 0);
+        assert_int_equal(finish(&p), 128 + signals[i]);
+        assert_non_null(strstr(p.text, "root ECANCELED\n"));
+        assert_non_null(strstr(p.text, "child ECANCELED\n"));
+    }
+}
+
+static void what_does_not_end_is_reported_and_left(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "never_ends");
+    read_until(&p, "ready");
+    assert_int_equal(kill(p.pid, SIGTERM), 0);
+    assert_int_equal(finish(&p), 128 + SIGTERM);
+    assert_non_null(strstr(p.text, "not at an end"));
+    assert_non_null(strstr(p.text, "spin"));
+}
+
+static void the_dump_shows_who_waits_for_what(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "waits");
+    read_until(&p, "ready");
+    assert_int_equal(kill(p.pid, SIGUSR1), 0);
+    read_until(&p, "hold");
+    read_until(&p, "event");
+    assert_int_equal(kill(p.pid, SIGINT), 0);
+    assert_int_equal(finish(&p), 128 + SIGINT);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        return scenario(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_roots_result_is_the_exit_status),
+        cmocka_unit_test(tasks_left_behind_are_cancelled_and_awaited),
+        cmocka_unit_test(work_left_on_a_pool_is_finished),
+        cmocka_unit_test(a_signal_cancels_the_root_first),
+        cmocka_unit_test(what_does_not_end_is_reported_and_left),
+        cmocka_unit_test(the_dump_shows_who_waits_for_what),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
