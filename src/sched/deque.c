@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 
 struct wfi_deque_array {
     struct wfi_deque_array *outgrown; /* the one before this one */
@@ -58,18 +59,26 @@ static struct wfi_deque_array *grow(struct wfi_deque *deque, struct wfi_deque_ar
     return larger;
 }
 
+/* The array may be full: looks how far thieves have come, and grows it if that does not help. Out
+ * of line, so that a push needs no registers to be saved. */
+static __attribute__((noinline)) struct wfi_deque_array *
+make_room(struct wfi_deque *deque, struct wfi_deque_array *array, int64_t bottom)
+{
+    /* acquire: pairs with the compare-and-swap in steal; a slot it emptied may be written */
+    deque->top_seen = wfi_load_acquire(&deque->top);
+    if (bottom - deque->top_seen > (int64_t)array->mask)
+        array = grow(deque, array, deque->top_seen, bottom);
+    return array;
+}
+
 bool wfi_deque_push(struct wfi_deque *deque, struct wfi_job *job)
 {
     int64_t bottom = wfi_load_relaxed(&deque->bottom);
     struct wfi_deque_array *array = wfi_load_relaxed(&deque->array);
-    if (bottom - deque->top_seen > (int64_t)array->mask) {
-        /* acquire: pairs with the compare-and-swap in steal; a slot it emptied may be written */
-        deque->top_seen = wfi_load_acquire(&deque->top);
-        if (bottom - deque->top_seen > (int64_t)array->mask) {
-            array = grow(deque, array, deque->top_seen, bottom);
-            if (!array)
-                return false;
-        }
+    if (wfi_unlikely(bottom - deque->top_seen > (int64_t)array->mask)) {
+        array = make_room(deque, array, bottom);
+        if (!array)
+            return false;
     }
     wfi_store_relaxed(&array->slots[(size_t)bottom & array->mask], job);
     /* release: pairs with the acquire of bottom in steal, for the slot and the job behind it */
@@ -97,6 +106,16 @@ struct wfi_job *wfi_deque_pop(struct wfi_deque *deque)
     }
     wfi_store_relaxed(&deque->bottom, bottom + 1);
     return job;
+}
+
+bool wfi_deque_pop_if(struct wfi_deque *deque, struct wfi_job *job)
+{
+    int64_t last = wfi_load_relaxed(&deque->bottom) - 1;
+    struct wfi_deque_array *array = wfi_load_relaxed(&deque->array);
+    /* The slots are written by the owner alone. One that was stolen from still shows the job that
+     * was in it; then the deque is empty, and pop says so. */
+    return wfi_load_relaxed(&array->slots[(size_t)last & array->mask]) == job &&
+           wfi_deque_pop(deque) != NULL;
 }
 
 struct wfi_job *wfi_deque_steal(struct wfi_deque *deque)

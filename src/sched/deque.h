@@ -45,6 +45,8 @@ void wfi_deque_fini(struct wfi_deque *deque);
 bool wfi_deque_push(struct wfi_deque *deque, struct wfi_job *job);
 /* Owner. The job pushed last, or NULL. */
 struct wfi_job *wfi_deque_pop(struct wfi_deque *deque);
+/* Owner. Takes `job` if it is the one pushed last and nobody was quicker; true if it did. */
+bool wfi_deque_pop_if(struct wfi_deque *deque, struct wfi_job *job);
 /* Anybody. The job pushed first, or NULL: empty, or another was quicker. */
 struct wfi_job *wfi_deque_steal(struct wfi_deque *deque);
 
