@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the commands share: the program under test, the test site, and records.
+
+A test is run with the path of `weft` as its argument. Everything is on loopback, on ports the system
+deals out; every process that is started is stopped by its id.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.parse
+import urllib.request
+
+PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "weft"
+# A sanitizer's build is slower and larger, so figures of time and memory say nothing there.
+SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
+# How long anything may take that is expected to end by itself; only ever waited for in a failure.
+PATIENCE_S = 100
+
+
+class Ran:
+    """What came of a run: status (negative: the signal), out and err as bytes, peak memory, seconds."""
+
+    def __init__(self, status, out, err, peak_bytes, seconds):
+        self.status, self.out, self.err = status, out, err
+        self.peak_bytes, self.seconds = peak_bytes, seconds
+
+    @property
+    def lines(self):
+        return self.err.decode().splitlines()
+
+
+def run(*args, stdin=None, stdout=None, cwd=None):
+    """Runs weft to its end. Output goes through files: nobody has to read while it runs."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        start = time.monotonic()
+        child = subprocess.Popen([PROGRAM, *map(str, args)], stdin=stdin or subprocess.DEVNULL,
+                                 stdout=stdout or out, stderr=err, cwd=cwd)
+        try:
+            # The program's own peak, not that of all children so far; it counts what this process
+            # held when it forked as well, which is less.
+            _, status, usage = wait4(child)
+        finally:
+            if child.returncode is None:
+                child.kill()
+                child.wait()
+        seconds = time.monotonic() - start
+        out.seek(0)
+        err.seek(0)
+        return Ran(status, out.read(), err.read(), usage.ru_maxrss * 1024, seconds)
+
+
+def wait4(child):
+    """wait4 with an end: a run that hangs is killed, which is seen in its status."""
+    def too_long(*_):
+        child.kill()
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(PATIENCE_S)
+    try:
+        pid, status, usage = os.wait4(child.pid, 0)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return pid, child.returncode, usage
+
+
+class Site:
+    """A running `weft site`; as a context, stopped at its end."""
+
+    def __init__(self, kind, pages=50, **options):
+        more = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        self.process = subprocess.Popen(
+            [PROGRAM, "site", "--kind", kind, "--pages", str(pages), *more],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.url = self.process.stdout.readline().decode().strip()
+        if not self.url:
+            self.process.wait()
+            raise AssertionError("the site did not start")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S) as answer:
+            return json.load(answer)
+
+    def stats(self):
+        return self.get("stats.json")
+
+    def manifest(self):
+        return self.get("manifest.json")
+
+    def wait_for_requests(self, count):
+        """Until so many requests have come in."""
+        end = time.monotonic() + PATIENCE_S
+        while self.stats()["requests"] < count:
+            if time.monotonic() > end:
+                raise AssertionError(f"the site has not seen {count} requests")
+            time.sleep(0.005)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self):
+        if self.process.returncode is None:
+            self.process.terminate()
+            self.process.wait(PATIENCE_S)
+            self.process.stdout.close()
+
+
+def read_records(data):
+    """The records of a whole file: every line is an object and ends in a newline."""
+    if data and not data.endswith(b"\n"):
+        raise AssertionError(f"the last line is torn: {data[-80:]!r}")
+    records = [json.loads(line) for line in data.decode().split("\n")[:-1]]
+    for record in records:
+        if not {"url", "status", "bytes", "title", "links", "fields", "depth",
+                "elapsed_ms"} <= record.keys():
+            raise AssertionError(f"a key is missing: {record}")
+    return records
+
+
+UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+
+def canonical(base, ref):
+    """The canonical form of a reference on the page `base`, worked out with another library."""
+    url = urllib.parse.urlsplit(urllib.parse.urljoin(base, ref.strip()))
+    if url.scheme not in ("http", "https"):
+        return None
+
+    def escape(match):
+        char = chr(int(match[1], 16))
+        return char if char in UNRESERVED else match[0].upper()
+
+    path = urllib.parse.quote(url.path or "/", safe="/%:@!$&'()*+,;=~")
+    path = re.sub("%([0-9A-Fa-f]{2})", escape, path)
+    host = url.netloc.lower().removesuffix(":80" if url.scheme == "http" else ":443")
+    return urllib.parse.urlunsplit((url.scheme, host, path, url.query, ""))
+
+
+def main():
+    unittest.main(verbosity=2)
