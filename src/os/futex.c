@@ -29,8 +29,9 @@ static int futex_wait(_Atomic uint32_t *word, uint32_t expected, wf_deadline dea
 int wfi_futex_wait(_Atomic uint32_t *word, uint32_t expected, wf_deadline deadline)
 {
 #if WFI_TSAN
-    /* TSan holds a signal back until the thread it came to makes a call that TSan knows, which a bare
-     * system call is not: so make one now and then. To the caller it is a wake-up for nothing. */
+    /* TSan holds a signal back until the thread it came to makes a call that TSan knows, which a
+     * bare system call is not: so make one now and then. To the caller it is a wake-up for nothing.
+     */
     wf_deadline slice = wf_earlier(deadline, wf_after(WF_MILLISECONDS(50)));
     int err = futex_wait(word, expected, slice);
     nanosleep(&(struct timespec){0, 0}, NULL);

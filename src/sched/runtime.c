@@ -75,9 +75,8 @@ int wfi_runtime_create(const struct wfi_runtime_options *options, struct wfi_run
         char name[24];
         snprintf(name, sizeof name, "%s_%d", runtime->name, started);
         worker->record = wfi_record_take();
-        err = worker->record
-                  ? wfi_thread_start(&worker->thread, name, 0, wfi_worker_main, worker)
-                  : -ENOMEM;
+        err = worker->record ? wfi_thread_start(&worker->thread, name, 0, wfi_worker_main, worker)
+                             : -ENOMEM;
         if (err && worker->record)
             wfi_record_give(worker->record);
         if (err) {
