@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <weft/fibers.h>
+#include <weft/mutex.h>
 #include <weft/scope.h>
 #include <weft/semaphore.h>
 
@@ -18,7 +19,7 @@
 static struct wf_semaphore semaphore = WF_SEMAPHORE_INIT(10);
 static double sleep_s = 5;
 
-/* All tasks run on one thread: what lies between two waits needs no lock. */
+static struct wf_mutex lock = WF_MUTEX_INIT;
 static int inside, inside_max, waves;
 static int64_t wave_ns; /* when the first of the wave came in */
 
@@ -27,11 +28,22 @@ WF_TASK(wf_none, async_craw, (const char *, url))
 /* Who comes in when the first of a wave may have left begins another. */
 static void enter(void)
 {
-    if (++inside > inside_max)
-        inside_max = inside;
-    if (waves == 0 || wf_now() - wave_ns >= WF_SECONDS(sleep_s)) {
-        waves++;
-        wave_ns = wf_now();
+    WF_LOCKED(&lock)
+    {
+        if (++inside > inside_max)
+            inside_max = inside;
+        if (waves == 0 || wf_now() - wave_ns >= WF_SECONDS(sleep_s)) {
+            waves++;
+            wave_ns = wf_now();
+        }
+    }
+}
+
+static void leave(void)
+{
+    WF_LOCKED(&lock)
+    {
+        inside--;
     }
 }
 
@@ -56,7 +68,7 @@ int async_craw(struct wf_task *self, const char *url, wf_none *ret)
         return err;
     enter();
     err = craw_and_sleep(self, url);
-    inside--;
+    leave();
     wf_semaphore_release(&semaphore, 1);
     *ret = (wf_none){0};
     return err;

@@ -22,16 +22,25 @@ static struct wf_css *selectors[2]; /* the href of each post's link, and its tex
 static char page_urls[PAGES][96];
 static const char *page_url_at[PAGES];
 
+/* A task's failure arrives at who asks for its result; a plain call's is said here. */
+static int fail(struct wf_task *self, const struct wf_error *error)
+{
+    if (self)
+        return wf_task_fail_with(self, error);
+    fprintf(stderr, "%s\n", error->text);
+    return error->code;
+}
+
 int craw(struct wf_task *self, const char *url, struct html *ret)
 {
     struct wf_http_response answer;
     struct wf_error error;
     int err = wf_http_fetch(client, &(struct wf_http_request){.url = url, .keep_body = true},
                             &answer, wf_after(WF_SECONDS(30)), &error);
+    if (!err && answer.status != 200)
+        err = wf_error_set(&error, WF_EPROTOCOL, "%s: status %d", url, answer.status);
     if (err) {
-        err = wf_task_fail_with(self, &error);
-    } else if (answer.status != 200) {
-        err = wf_task_fail(self, WF_EPROTOCOL, "%s: status %d", url, answer.status);
+        err = fail(self, &error);
     } else {
         *ret = (struct html){answer.body, answer.body_len};
         answer.body = NULL; /* it is the result's now */
@@ -82,14 +91,16 @@ int parse(struct wf_task *self, struct html html, struct links *ret)
     struct wf_error error;
     int err = wf_extract_create(&options, &extract, &error);
     if (err)
-        return wf_task_fail_with(self, &error);
+        return fail(self, &error);
     err = wf_extract_feed(extract, html.text, html.len);
     if (!err)
         err = wf_extract_finish(extract);
     if (!err)
         err = copy_links(extract, ret);
     wf_extract_destroy(extract);
-    return err;
+    if (err)
+        wf_error_set(&error, err, NULL);
+    return err ? fail(self, &error) : 0;
 }
 
 static void drop_links(void *links)

@@ -3,7 +3,8 @@
  * The spider module of the texts: urls, craw and parse. The other programs are built on it; run by
  * itself, blog_spider shows what it can do.
  *
- * craw and parse are tasks: any executor runs them, and they can be called like any function.
+ * craw and parse are tasks: any executor runs them. Elsewhere they are called like any function,
+ * with NULL for the task they are in; then they say on standard error why they failed.
  */
 #ifndef BLOG_SPIDER_H
 #define BLOG_SPIDER_H

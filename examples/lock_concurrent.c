@@ -14,7 +14,7 @@
 #include <weft/event.h>
 #include <weft/latch.h>
 #include <weft/mutex.h>
-#include <weft/threads.h>
+#include <weft/thread.h>
 
 struct account {
     atomic_long balance;
@@ -23,7 +23,7 @@ struct account {
     struct wf_latch both_looked; /* without the lock: two have */
 };
 
-WF_TASK(wf_none, draw, (struct account *, account), (long, amount))
+enum { AMOUNT = 800 };
 
 /* What lies between looking and taking. With the lock, a switch of threads does no harm. */
 static int hesitate(struct account *account)
@@ -49,28 +49,44 @@ static int take(const char *name, struct account *account, long amount)
     return 0;
 }
 
-int draw(struct wf_task *self, struct account *account, long amount, wf_none *ret)
+static int draw(void *arg)
 {
+    struct account *account = arg;
+    const char *name = wf_thread_name(wf_thread_self());
     int err = 0;
-    *ret = (wf_none){0};
     if (!account->lock)
-        return take(wf_task_name(self), account, amount);
+        return take(name, account, AMOUNT);
     WF_LOCKED(account->lock)
     {
-        err = take(wf_task_name(self), account, amount);
+        err = take(name, account, AMOUNT);
     }
     return err;
 }
-WF_TASK_DEFINE(draw)
 
-static int draw_twice(struct wf_executor *on, struct account *account, struct wf_error *reterr)
+/* Returns what the threads failed with, or 0. */
+static int draw_twice(struct account *account, struct wf_error *reterr)
 {
-    draw_future ta = draw_submit_with(on, &(struct wf_submit_options){.name = "ta"}, account, 800);
-    int err = wf_event_wait(&account->someone_in, WF_FOREVER); /* ta comes first */
-    draw_future tb = draw_submit_with(on, &(struct wf_submit_options){.name = "tb"}, account, 800);
-    int ta_err = draw_result(&ta, &(wf_none){0}, WF_FOREVER, reterr);
-    int tb_err = draw_result(&tb, &(wf_none){0}, WF_FOREVER, reterr);
-    return err ? err : ta_err ? ta_err : tb_err;
+    struct wf_thread *ta = NULL, *tb = NULL;
+    int ta_err = 0, tb_err = 0;
+    int err =
+        wf_thread_create(&(struct wf_thread_options){.name = "ta"}, draw, account, &ta, reterr);
+    if (!err)
+        err =
+            wf_thread_create(&(struct wf_thread_options){.name = "tb"}, draw, account, &tb, reterr);
+    if (!err)
+        err = wf_thread_start(ta);
+    if (!err)
+        err = wf_event_wait(&account->someone_in, WF_FOREVER); /* ta comes first */
+    if (!err)
+        err = wf_thread_start(tb);
+    if (!err)
+        err = wf_thread_join(ta, &ta_err, WF_FOREVER);
+    if (!err)
+        err = wf_thread_join(tb, &tb_err, WF_FOREVER);
+    wf_thread_destroy(tb);
+    wf_thread_destroy(ta);
+    err = err ? err : ta_err ? ta_err : tb_err;
+    return err ? wf_error_set(reterr, err, NULL) : 0;
 }
 
 int main(int argc, char **argv)
@@ -81,7 +97,6 @@ int main(int argc, char **argv)
                               .lock = &lock,
                               .someone_in = WF_EVENT_INIT,
                               .both_looked = WF_LATCH_INIT(2)};
-    struct wf_executor *on = NULL;
     struct wf_error error = {0};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -89,11 +104,8 @@ int main(int argc, char **argv)
             return 2;
         account.lock = NULL;
     }
-    int err = wf_threads_create(&(struct wf_threads_options){.workers = 2}, &on, &error);
-    if (!err)
-        err = draw_twice(on, &account, &error);
+    int err = draw_twice(&account, &error);
     if (err)
         fprintf(stderr, "lock_concurrent: %s\n", error.text);
-    wf_executor_destroy(on);
     return err ? 1 : 0;
 }

@@ -1,91 +1,90 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fifty pages, one after another, then each on a thread of its own. The site takes 100 ms for an
- * answer: one thread waits five seconds, fifty threads wait together.
+ * Fifty pages, one after another, then each on a thread of its own: all threads are made and
+ * started, then all are joined. The site takes 100 ms for an answer: one thread waits five seconds,
+ * fifty threads wait together.
  *
  *     multi_thread_craw [URL...]
  */
 #include <stdlib.h>
 
-#include <weft/inline.h>
-#include <weft/threads.h>
+#include <weft/thread.h>
 
 #include "blog_spider.h"
 
-WF_TASK(wf_none, get_url, (const char *, url))
+/* One page, and the thread that fetches it. */
+struct visit {
+    const char *url;
+    struct wf_thread *thread;
+    bool failed;
+};
 
-int get_url(struct wf_task *self, const char *url, wf_none *ret)
+/* A page that fails is reported by craw, and does not cost the others. */
+static int get_url(void *arg)
 {
+    struct visit *visit = arg;
     struct html html;
-    int err = craw(self, url, &html);
-    if (err)
-        return err;
-    printf("%s %zu\n", url, html.len);
-    html_free(&html);
-    *ret = (wf_none){0};
+    visit->failed = craw(NULL, visit->url, &html) != 0;
+    if (!visit->failed) {
+        printf("%s %zu\n", visit->url, html.len);
+        html_free(&html);
+    }
     return 0;
 }
-WF_TASK_DEFINE(get_url)
 
-/* Waits for the end of each, and says which failed; one page lost does not cost the others. */
-static int join(get_url_future *threads, size_t count)
+static int single_thread(struct visit *visits)
 {
-    struct wf_error error;
-    int failed = 0;
-    for (size_t i = 0; i < count; i++) {
-        int err = get_url_result(&threads[i], &(wf_none){0}, WF_FOREVER, &error);
-        if (err)
-            fprintf(stderr, "multi_thread_craw: %s\n", error.text);
-        failed |= err;
-    }
-    return failed;
-}
-
-static int single_thread(get_url_future *calls)
-{
-    struct wf_executor *here;
-    if (wf_inline_create(&here, NULL))
-        return -1;
     puts("single_thread begin");
     for (size_t i = 0; i < urls.count; i++)
-        calls[i] = get_url_submit(here, urls.at[i]);
-    int failed = join(calls, urls.count);
+        get_url(&visits[i]);
     puts("single_thread end");
-    wf_executor_destroy(here);
-    return failed;
+    return 0;
 }
 
-static int multi_thread(get_url_future *threads)
+static int multi_thread(struct visit *visits)
 {
-    struct wf_executor *on;
-    if (wf_threads_create(&(struct wf_threads_options){.workers = (int)urls.count}, &on, NULL))
-        return -1;
+    struct wf_error error;
+    int err = 0;
     puts("multi_thread begin");
+    for (size_t i = 0; i < urls.count && !err; i++)
+        err = WF_THREAD(get_url, &visits[i], &visits[i].thread, &error);
+    for (size_t i = 0; i < urls.count && !err; i++)
+        err = wf_thread_start(visits[i].thread);
+    for (size_t i = 0; i < urls.count && !err; i++)
+        err = wf_thread_join(visits[i].thread, NULL, WF_FOREVER);
     for (size_t i = 0; i < urls.count; i++)
-        threads[i] = get_url_submit(on, urls.at[i]);
-    int failed = join(threads, urls.count);
+        wf_thread_destroy(visits[i].thread);
     puts("multi_thread end");
-    wf_executor_destroy(on);
-    return failed;
+    if (err)
+        fprintf(stderr, "multi_thread_craw: %s\n", wf_strerror(err));
+    return err;
 }
 
-static int timed(const char *name, int (*run)(get_url_future *), get_url_future *futures)
+/* Returns how many pages failed, or a negative code. */
+static int timed(const char *name, int (*run)(struct visit *))
 {
+    struct visit *visits = calloc(urls.count, sizeof *visits);
+    int failed = 0;
+    if (!visits)
+        return -1;
+    for (size_t i = 0; i < urls.count; i++)
+        visits[i].url = urls.at[i];
     int64_t start_ns = wf_now();
-    int failed = run(futures);
+    int err = run(visits);
     printf("%s cost: %.2f seconds\n", name, (double)(wf_now() - start_ns) / 1e9);
-    return failed;
+    for (size_t i = 0; i < urls.count; i++)
+        failed += visits[i].failed;
+    free(visits);
+    return err ? err : failed;
 }
 
 int main(int argc, char **argv)
 {
     int failed = blog_spider_open(argc - 1, argv + 1, 100);
-    get_url_future *futures = failed ? NULL : calloc(urls.count, sizeof *futures);
-    if (futures) {
-        failed |= timed("single_thread", single_thread, futures);
-        failed |= timed("multi_thread", multi_thread, futures);
+    if (!failed) {
+        failed = timed("single_thread", single_thread);
+        failed |= timed("multi_thread", multi_thread);
     }
     blog_spider_close();
-    free(futures);
-    return failed || !futures;
+    return failed ? 1 : 0;
 }
