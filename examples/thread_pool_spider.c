@@ -28,6 +28,7 @@ static int next_url(void *arg, struct craw_args *ret_args)
     return 1;
 }
 
+/* Returns how many failed, each of which it has told; or a negative code. */
 static int map_pages(struct wf_executor *pool, struct pages *pages, struct wf_error *reterr)
 {
     size_t next = 0;
@@ -43,7 +44,7 @@ static int map_pages(struct wf_executor *pool, struct pages *pages, struct wf_er
             printf("%s %zu\n", urls.at[i], pages->html[i].len);
         } else {
             fprintf(stderr, "%s\n", reterr->text);
-            failed = err;
+            failed++;
         }
     }
     craw_map_close(&htmls);
@@ -60,6 +61,7 @@ static void print_results(const char *url, const struct links *results)
     puts("]");
 }
 
+/* The same. */
 static int parse_pages(struct wf_executor *pool, struct pages *pages, struct wf_error *reterr)
 {
     struct wf_as_completed *walk;
@@ -79,7 +81,7 @@ static int parse_pages(struct wf_executor *pool, struct pages *pages, struct wf_
         err = parse_result(&pages->future[i], &results, WF_NOW, reterr);
         if (err) {
             fprintf(stderr, "%s: %s\n", urls.at[i], reterr->text);
-            failed = err;
+            failed++;
             continue;
         }
         print_results(urls.at[i], &results);
@@ -99,7 +101,7 @@ static int with_pool(int (*stage)(struct wf_executor *, struct pages *, struct w
         err = stage(pool, pages, &error);
         wf_executor_destroy(pool);
     }
-    if (err)
+    if (err < 0)
         fprintf(stderr, "thread_pool_spider: %s\n", error.text);
     return err;
 }
@@ -122,5 +124,5 @@ int main(int argc, char **argv)
     free(pages.future);
     free(pages.set);
     blog_spider_close();
-    return failed || !memory;
+    return failed || !memory ? 1 : 0;
 }
