@@ -190,6 +190,9 @@ static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_
 static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t count,
                 wf_deadline deadline, int poll_fd, short events)
 {
+#ifdef WFI_LOCKS_COUNTED
+    wfi_assert(wfi_locks_held() == (int)count, "no lock of weft's is held over a wait");
+#endif
     self->deadline = deadline;
     wf_deadline inherited = WF_FOREVER;
     /* The locks keep wakers out: not pending any more means that a canceller was quicker. */
