@@ -613,6 +613,28 @@ static void cancelling_the_waiter_cancels_what_it_waits_for(void **state)
     ON_CONCURRENT(cancel_goes_on);
 }
 
+/* A cancel that comes between the claim of a task and the announcement of its frame. */
+static void meets_the_start(struct wf_executor *on)
+{
+    struct wf_event release;
+    wf_event_init(&release);
+    for (int round = 0; round < 3000; round++) {
+        hold_future f = hold_submit(on, NULL, &release);
+        while (wf_future_state(f.future) == WF_FUTURE_PENDING)
+            if (wfi_on_fiber())
+                wfi_yield();
+        check_int(wf_future_cancel(f.future), WF_CANCEL_ASKED);
+        check_int(hold_result(&f, NULL, party_soon(), NULL), -ECANCELED);
+    }
+    wf_event_fini(&release);
+}
+
+static void a_cancel_that_meets_the_start_is_not_lost(void **state)
+{
+    (void)state;
+    ON_CONCURRENT(meets_the_start);
+}
+
 /* Nothing is lost and nothing leaks when the n-th allocation fails. */
 static void memory(struct wf_executor *on)
 {
@@ -662,6 +684,7 @@ int main(void)
         cmocka_unit_test(arguments_are_dropped_exactly_once),
         cmocka_unit_test(nested_waits_do_not_deadlock),
         cmocka_unit_test(cancelling_the_waiter_cancels_what_it_waits_for),
+        cmocka_unit_test(a_cancel_that_meets_the_start_is_not_lost),
         cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
