@@ -109,7 +109,10 @@ struct job {
 /* Prints a selector and a caret under the byte that cannot stay. */
 static int wrong_select(const char *text, size_t at, const struct wf_error *error)
 {
-    fprintf(stderr, "weft crawl: --select: %s\n  %s\n  %*s^\n", error->text, text, (int)at, "");
+    int column = 0;
+    for (size_t i = 0; i < at; i++)
+        column += (text[i] & 0xC0) != 0x80; /* the second byte of a character on takes no room */
+    fprintf(stderr, "weft crawl: --select: %s\n  %s\n  %*s^\n", error->text, text, column, "");
     return EXIT_USAGE;
 }
 
@@ -202,6 +205,8 @@ static int crawl_all(struct crawl *crawl, const struct crawl_values *values)
         fprintf(stderr, "weft crawl: %s\n", error.text);
         return EXIT_FAILED;
     }
+    if (crawl->away && !values->quiet)
+        fprintf(stderr, "weft crawl: not followed: a redirect to another host, %s\n", crawl->away);
     if (status == EXIT_DONE && crawl->counts.fetched == 0) {
         fprintf(stderr, "weft crawl: nothing could be fetched%s\n",
                 values->quiet ? "" : "; the records say why");
@@ -281,9 +286,10 @@ const struct command crawl_command = {
     .operands_min = 1,
     .operands_max = -1,
     .options = specs,
-    .notes = "Stays on the hosts of the URLs given. Each URL is fetched once, whatever the\n"
-             "spelling; redirects are records of their own. Exit status: 0 the crawl is\n"
-             "finished, 1 nothing could be fetched or the output not written, 2 wrong usage,\n"
-             "130 interrupted (what was reported as done is in the file).",
+    .notes = "Stays on the hosts of the URLs given, also when one of them redirects to another\n"
+             "host: then it says so. Each URL is fetched once, whatever the spelling; redirects\n"
+             "are records of their own. Exit status: 0 the crawl is finished, 1 nothing could\n"
+             "be fetched or the output not written, 2 wrong usage, 130 interrupted (what was\n"
+             "reported as done is in the file).",
     .run = run,
 };

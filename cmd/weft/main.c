@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* weft: finds the subcommand and runs it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 
@@ -43,8 +45,23 @@ static int unknown(const char *name)
     return EXIT_USAGE;
 }
 
+/*
+ * A standard descriptor that was closed before the program started would become a socket or the
+ * poller, and what is printed would go there. Opened for reading, writing to it is refused.
+ */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    occupy_standard_descriptors();
     if (argc < 2) {
         print_commands(stderr);
         return EXIT_USAGE;

@@ -33,6 +33,7 @@ static void unlock(struct crawl *crawl)
 static int take(struct crawl *crawl, struct frontier_item **ret_item)
 {
     lock(crawl);
+    const struct frontier_counts *counts = frontier_counts(crawl->frontier);
     int err;
     for (;;) {
         int64_t when = INT64_MAX;
@@ -46,6 +47,8 @@ static int take(struct crawl *crawl, struct frontier_item **ret_item)
     }
     if (err == -EPIPE)
         wf_condition_notify_all(&crawl->more); /* the others may go, too */
+    if (counts->in_flight > crawl->counts.in_flight_max)
+        crawl->counts.in_flight_max = counts->in_flight;
     unlock(crawl);
     return err;
 }
@@ -61,6 +64,8 @@ static int add_links(struct crawl *crawl, struct page_reader *reader, struct fro
         if (wf_url_canonical(&item->url, to, strlen(to), text, sizeof text, &link, NULL) < 0)
             return 0;
         int verdict = frontier_add_redirect(crawl->frontier, item, &link);
+        if (verdict == FRONTIER_OUT_OF_SCOPE && item->depth == 0 && !crawl->away)
+            crawl->away = strdup(text);
         return verdict < 0 ? verdict : verdict == FRONTIER_NEW;
     }
     size_t len;
@@ -88,6 +93,19 @@ static void count(struct crawl *crawl, const struct page_reader *reader)
         crawl->counts.errors++;
     if (reader->answer.status)
         crawl->counts.fetched++;
+    if (reader->answer.connection_used)
+        crawl->counts.connections_used++;
+    else if (reader->answer.status)
+        crawl->counts.connections_opened++;
+}
+
+/* A chain of redirects that has gone on for too long ends here, and its last record says so. */
+static void end_chain(struct page_reader *reader, const struct frontier_item *item)
+{
+    if (page_is_redirect(reader) && item->redirects >= FRONTIER_REDIRECTS_MAX)
+        reader->err =
+            wf_error_set(&reader->error, -ELOOP, "GET %s: more than %d redirects in a row",
+                         item->text, FRONTIER_REDIRECTS_MAX);
 }
 
 /* Records a page and adds its links. Whatever happens, the item is done afterwards. */
@@ -95,20 +113,24 @@ static void finish(struct crawl *crawl, struct page_reader *reader, struct front
 {
     const char *line;
     size_t len;
+    struct wf_error error = {0};
+    end_chain(reader, item);
     int err = page_record(reader, item->text, item->depth, &line, &len);
-    if (!err)
-        err = output_add(crawl->output, line, len);
+    if (err)
+        wf_error_set(&error, err, NULL);
+    else
+        err = output_add(crawl->output, line, len, &error);
     lock(crawl);
     if (!err) {
         count(crawl, reader);
         int fresh = add_links(crawl, reader, item);
         if (fresh < 0)
-            err = fresh;
+            err = wf_error_set(&error, fresh, NULL);
         else if (fresh)
             wf_condition_notify(&crawl->more, (size_t)fresh);
     }
     if (err && !crawl->failure.code)
-        wf_error_set(&crawl->failure, err, NULL);
+        crawl->failure = error;
     frontier_done(crawl->frontier, item);
     const struct frontier_counts *counts = frontier_counts(crawl->frontier);
     if (counts->in_flight == 0 || err)
@@ -155,7 +177,7 @@ static int add_seeds(struct crawl *crawl, struct wf_error *reterr)
         struct wf_error error = {0};
         int err = wf_url_canonical(NULL, typed, strlen(typed), text, sizeof text, &url, &error);
         if (err < 0)
-            return wf_error_set(reterr, WF_EPARSE, "%.120s: %.200s", typed, error.text);
+            return wf_error_set(reterr, WF_EPARSE, "%s", error.text);
         err = frontier_add_seed(crawl->frontier, &url);
         if (err < 0)
             return wf_error_set(reterr, err, NULL);
@@ -187,6 +209,7 @@ void crawl_fini(struct crawl *crawl)
 {
     wf_http_destroy(crawl->http);
     frontier_destroy(crawl->frontier);
+    free(crawl->away);
     wf_condition_fini(&crawl->more);
     wf_mutex_fini(&crawl->lock);
 }
@@ -218,11 +241,19 @@ int crawl_stats(struct crawl *crawl, const char *engine, struct wf_json_writer *
         const char *key;
         uint64_t value;
     } figures[] = {
-        {"pages", crawl->counts.pages},    {"fetched", crawl->counts.fetched},
-        {"errors", crawl->counts.errors},  {"bytes", crawl->counts.bytes},
-        {"redirects", counts->redirected}, {"known", counts->known},
-        {"seen_again", counts->seen},      {"out_of_scope", counts->out_of_scope},
-        {"too_deep", counts->too_deep},    {"queued", counts->queued},
+        {"pages", crawl->counts.pages},
+        {"fetched", crawl->counts.fetched},
+        {"errors", crawl->counts.errors},
+        {"bytes", crawl->counts.bytes},
+        {"redirects", counts->redirected},
+        {"known", counts->known},
+        {"seen_again", counts->seen},
+        {"out_of_scope", counts->out_of_scope},
+        {"too_deep", counts->too_deep},
+        {"queued", counts->queued},
+        {"in_flight_max", crawl->counts.in_flight_max},
+        {"connections_opened", crawl->counts.connections_opened},
+        {"connections_reused", crawl->counts.connections_used},
     };
     wf_json_writer_clear(json);
     wf_json_write_object(json);

@@ -37,6 +37,8 @@ struct crawl_counts {
     uint64_t fetched; /* of these, with an answer */
     uint64_t errors;
     uint64_t bytes; /* of bodies */
+    uint64_t in_flight_max;
+    uint64_t connections_opened, connections_used; /* answers over new and over open ones */
 };
 
 struct crawl {
@@ -51,6 +53,7 @@ struct crawl {
     struct crawl_counts counts;
     struct wf_error failure; /* what ended the crawl early: the output, or memory */
     int64_t told_ns;         /* when progress was last printed */
+    char *away;              /* where the first seed to do so redirects to, out of scope; or NULL */
 };
 
 /* Prepares a crawl: reads the URLs. Returns 0, WF_EPARSE with a text, or -ENOMEM. */

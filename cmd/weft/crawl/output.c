@@ -135,7 +135,7 @@ static int append(struct output *out, const char *line, size_t len)
     return 0;
 }
 
-int output_add(struct output *out, const char *line, size_t len)
+int output_add(struct output *out, const char *line, size_t len, struct wf_error *reterr)
 {
     int err = 0;
     lock(out);
@@ -155,6 +155,10 @@ int output_add(struct output *out, const char *line, size_t len)
         write_pending(out);
         err = out->error.code;
     }
+    if (err && out->error.code)
+        *reterr = out->error;
+    else if (err)
+        wf_error_set(reterr, err, NULL);
     unlock(out);
     return err;
 }

@@ -37,7 +37,7 @@ struct output {
 int output_open(struct output *out, const char *path, struct wf_error *reterr);
 
 /* Adds a line, its newline included. Returns 0, or why the output cannot be written (any more). */
-int output_add(struct output *out, const char *line, size_t len);
+int output_add(struct output *out, const char *line, size_t len, struct wf_error *reterr);
 
 /* Writes all that waits. Returns 0 or the first failure. */
 int output_flush(struct output *out, struct wf_error *reterr);

@@ -38,7 +38,7 @@ int get_add(struct get *get, const char *url, struct wf_error *reterr)
     struct wf_error error = {0};
     int err = wf_url_canonical(NULL, url, strlen(url), text, sizeof text, NULL, &error);
     if (err < 0)
-        return wf_error_set(reterr, WF_EPARSE, "%.120s: %.200s", url, error.text);
+        return wf_error_set(reterr, WF_EPARSE, "%s", error.text);
     if ((get->count & (get->count - 1)) == 0) {
         size_t room = get->count ? 2 * get->count : 1;
         struct get_item *grown = realloc(get->items, room * sizeof *grown);
