@@ -49,9 +49,11 @@ struct wf_main_options {
  * options   NULL for the defaults
  * root      its result, 0 to 255, is the program's exit status
  *
- * Returns what root returned; 128 + the signal when it was interrupted (130 for SIGINT, 143 for
- * SIGTERM), whatever root returned; or, when root was not run, a negative code:
+ * Returns what root returned (a negative code with reterr filled); 128 + the signal when it was
+ * interrupted (130 for SIGINT, 143 for SIGTERM), whatever root returned, and also when the signal
+ * came before root began, which then is not run; or, when root was not run, a negative code:
  *   WF_ESTATE          wf_main runs already
+ *   WF_EFORKED         in a child made by fork
  *   -ENOMEM, -EAGAIN   no memory, or no thread
  *   -EMFILE, -ENFILE   no descriptors
  * Context: thread or fiber; one caller at a time. Leaves the process by _exit in the two hard

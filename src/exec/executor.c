@@ -7,6 +7,7 @@
 #include <weft/scope.h>
 
 #include "os/lock.h"
+#include "os/sanitizer.h"
 
 /* All executors that live, so that the end of a program can wait for them. */
 static struct {
@@ -47,6 +48,23 @@ int wfi_executor_shutdown_all(enum wf_shutdown mode, wf_deadline deadline)
             err = failed;
     }
     return err;
+}
+
+WFI_NO_SANITIZE static const struct wf_executor *peek_executor(const struct wf_future *f)
+{
+    return f->on; /* the block may be in use for another task by now */
+}
+
+void wfi_executor_peek_name(const struct wf_future *f, char *ret_name, size_t room)
+{
+    const struct wf_executor *on = peek_executor(f);
+    ret_name[0] = '\0';
+    wfi_lock_lock(&all.lock); /* held by others for a few instructions only */
+    struct wfi_link *link = wfi_list_first(&all.executors);
+    for (; link; link = wfi_list_next(&all.executors, link))
+        if (wfi_container_of(link, struct wf_executor, link) == on)
+            snprintf(ret_name, room, "%s", on->name);
+    wfi_lock_unlock(&all.lock);
 }
 
 bool wfi_executor_is_mine(const struct wf_executor *on)

@@ -56,6 +56,10 @@ void wfi_executor_fini(struct wf_executor *on);
 /* Shuts all that are left, with `mode`, and waits until the deadline. Returns 0 or -ETIMEDOUT. */
 int wfi_executor_shutdown_all(enum wf_shutdown mode, wf_deadline deadline);
 
+/* For whoever walks the registry: a copy of the name of the task's executor; "" when there is none,
+ * or it is gone. */
+void wfi_executor_peek_name(const struct wf_future *f, char *ret_name, size_t room);
+
 /* True when the caller runs in a task of this executor. */
 bool wfi_executor_is_mine(const struct wf_executor *on);
 

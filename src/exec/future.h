@@ -200,6 +200,12 @@ int wfi_future_describe(struct wf_future *f, struct wf_error *err);
 
 void *wfi_future_result_ptr(struct wf_future *f);
 
+/*
+ * For whoever walks the registry: a copy of the task's own name, or "" when it has none or keeps it
+ * where it may be freed meanwhile. What is copied counts if the state is the same afterwards.
+ */
+void wfi_future_peek_name(const struct wf_future *f, char *ret_name, size_t room);
+
 /* Visits all blocks in use. Takes no lock; the block may change under the visitor. */
 void wfi_future_each(void (*fn)(const struct wf_future *f, void *arg), void *arg);
 

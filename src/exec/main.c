@@ -3,9 +3,16 @@
  * wf_main: the root task on a fiber, and a thread of its own for signals, so that a dump or an exit
  * needs no worker that still works.
  *
- * The signals thread and the main thread share the state below under `lock`. `ended` is set before
- * the thread is told to stop; it cancels the root future only while that is not consumed, which is
- * after the thread has been joined.
+ * In order: claim `running`; the fibers runtime; the signals and their thread; the root task; its
+ * end; the ends of what it left behind; the signals thread; the runtime.
+ *
+ *  1. Signals are watched before the root task is submitted, so none that comes while it runs ends
+ *     the process by default. One that comes before it is remembered: who submits looks for it
+ *     after announcing the future, who takes the signal looks for the future after announcing the
+ *     signal, all sequentially consistent, so one of them cancels it.
+ *  2. The future is consumed, and the state gone, only after the thread has been joined.
+ *  3. `waiting` is the level in which the main thread waits for executors that were left open,
+ * under `lock`: a signal interrupts that wait, and what has not started is cancelled.
  */
 #include <weft/main.h>
 
@@ -13,6 +20,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <weft/fibers.h>
 #include <weft/future.h>
@@ -20,10 +28,12 @@
 #include "exec/executor.h"
 #include "exec/main.h"
 #include "os/exit.h"
+#include "os/fork.h"
 #include "os/lock.h"
 #include "os/signal.h"
 #include "os/thread.h"
 #include "os/wakefd.h"
+#include "sched/cancel.h"
 #include "sched/record.h"
 #include "sched/registry.h"
 
@@ -35,11 +45,13 @@ struct main_state {
     int (*root)(void *);
     void *arg;
     int64_t drain_ns;
-    struct wf_executor *on;
-    struct wf_future *future; /* of the root task */
-    struct wf_scope *scope;   /* in its frame */
+    struct wf_executor *on;                /* under the lock; NULL before it exists */
+    WFI_ATOMIC(struct wf_future *) future; /* of the root task; NULL before it is submitted */
+    struct wf_scope *scope;                /* in its frame; under the lock */
+    struct wfi_cancel *waiting;            /* under the lock */
     struct wfi_signals *signals;
     struct wfi_thread thread;
+    struct wfi_record *record; /* the thread's */
     int stop_fd;
     WFI_ATOMIC(bool) stop;
     WFI_ATOMIC(int) signal; /* the first SIGINT or SIGTERM */
@@ -91,21 +103,27 @@ struct lines {
     void *arg;
 };
 
+/* Tasks are not stopped for this: each word is true of some moment, and what was read of a block
+ * counts if the block was still in the same state afterwards. */
 static void print_task(const struct wf_future *f, void *arg)
 {
-    static const char *const states[] = {
-        [WF_FUTURE_PENDING] = "pending",
-        [WF_FUTURE_RUNNING] = "running",
-    };
     struct lines *lines = arg;
-    uint32_t word = wfi_load_relaxed(&f->state);
-    uint32_t state = word & WFI_FUTURE_STATE;
-    const struct wf_task_type *type = wfi_load_relaxed(&f->type);
-    if ((state != WF_FUTURE_PENDING && state != WF_FUTURE_RUNNING) || !type)
+    uint32_t word = wfi_load_relaxed(&f->state), state = word & WFI_FUTURE_STATE;
+    if (state != WF_FUTURE_PENDING && state != WF_FUTURE_RUNNING)
         return;
-    char text[160];
-    snprintf(text, sizeof text, "task %s %s%s", type->name, states[state],
-             word & WFI_FUTURE_ASKED ? ", asked to stop" : "");
+    char name[WFI_TASK_NAME_BYTES], on[32], text[192];
+    uint32_t now_ms = (uint32_t)(wf_now() / 1000000);
+    const struct wf_task_type *type = wfi_load_relaxed(&f->type);
+    wfi_future_peek_name(f, name, sizeof name);
+    wfi_executor_peek_name(f, on, sizeof on);
+    uint32_t age_ms = now_ms - wfi_load_relaxed(&f->born_or_code);
+    if (!type || (wfi_load(&f->state) & WFI_FUTURE_STATE) != state)
+        return;
+    bool named = name[0] && strcmp(name, type->name) != 0;
+    snprintf(text, sizeof text, "task %s%s%s%s %s %.3f s on %s%s", type->name, named ? " (" : "",
+             named ? name : "", named ? ")" : "",
+             state == WF_FUTURE_PENDING ? "pending" : "running", (double)age_ms / 1e3,
+             on[0] ? on : "no executor", word & WFI_FUTURE_ASKED ? ", asked to stop" : "");
     lines->line(lines->arg, text);
 }
 
@@ -145,7 +163,13 @@ static void take_signal(struct main_state *state, int signo)
     int none = 0;
     if (!wfi_cas(&state->signal, &none, signo))
         wfi_exit_now(128 + signo); /* the second one is hard */
-    wf_future_cancel(state->future);
+    struct wf_future *root = wfi_load(&state->future);
+    if (root)
+        wf_future_cancel(root);
+    wfi_lock_lock(&lock);
+    if (state->waiting)
+        wfi_cancel_ask(state->waiting);
+    wfi_lock_unlock(&lock);
 }
 
 static void give_up(struct main_state *state)
@@ -160,8 +184,7 @@ static void *serve_signals(void *arg)
 {
     struct main_state *state = arg;
     wf_deadline drained = WF_FOREVER;
-    if (wfi_record_attach("weft_signals"))
-        return NULL;
+    wfi_record_adopt(state->record, "weft_signals");
     for (;;) {
         wfi_wakefd_poll(state->stop_fd, wfi_signals_fd(state->signals), POLLIN, drained);
         if (wfi_load(&state->stop))
@@ -177,24 +200,35 @@ static void *serve_signals(void *arg)
     }
 }
 
+static int start_signals_thread(struct main_state *state)
+{
+    state->stop_fd = wfi_wakefd_open();
+    if (state->stop_fd < 0)
+        return state->stop_fd;
+    state->record = wfi_record_take();
+    int err = state->record ? 0 : -ENOMEM;
+    if (!err)
+        err = wfi_thread_start(&state->thread, "weft_signals", 0, serve_signals, state);
+    if (err) {
+        if (state->record)
+            wfi_record_give(state->record);
+        wfi_wakefd_close(state->stop_fd);
+    }
+    return err;
+}
+
 static int watch_signals(struct main_state *state, struct wf_error *reterr)
 {
-    int wanted[3], count = 0;
-    if (!wfi_signal_ignored(SIGINT))
-        wanted[count++] = SIGINT;
-    if (!wfi_signal_ignored(SIGTERM))
-        wanted[count++] = SIGTERM;
-    wanted[count++] = SIGUSR1;
-    int err = wfi_signals_open(&state->signals, wanted, (size_t)count, reterr);
+    static const int handled[] = {SIGINT, SIGTERM, SIGUSR1};
+    int wanted[3];
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
+        if (!wfi_signal_ignored(handled[i]))
+            wanted[count++] = handled[i];
+    int err = wfi_signals_open(&state->signals, wanted, count, reterr);
     if (err)
         return err;
-    state->stop_fd = wfi_wakefd_open();
-    err = state->stop_fd < 0 ? state->stop_fd : 0;
-    if (!err) {
-        err = wfi_thread_start(&state->thread, "weft_signals", 0, serve_signals, state);
-        if (err)
-            wfi_wakefd_close(state->stop_fd);
-    }
+    err = start_signals_thread(state);
     if (err) {
         wfi_signals_close(state->signals);
         return wf_error_set(reterr, err, "signals: %s", wf_strerror(err));
@@ -207,32 +241,82 @@ static void unwatch_signals(struct main_state *state)
     wfi_store(&state->stop, true);
     wfi_wakefd_set(state->stop_fd);
     wfi_thread_join(&state->thread);
+    /* One that came too late to interrupt anything still tells in the exit status. */
+    int signo, none = 0;
+    while (wfi_signals_read(state->signals, &signo) == 0)
+        if (signo != SIGUSR1)
+            wfi_cas(&state->signal, &none, signo);
     wfi_wakefd_close(state->stop_fd);
     wfi_signals_close(state->signals);
 }
 
+/* Waits for executors that were left open until all is done or a signal comes. */
+static void wait_for_executors(struct main_state *state)
+{
+    struct wfi_cancel level;
+    wfi_cancel_enter(&level, wfi_self()->cancel, false, WF_FOREVER);
+    wfi_lock_lock(&lock);
+    state->waiting = &level;
+    wfi_lock_unlock(&lock);
+    if (!wfi_load(&state->signal))
+        wfi_executor_shutdown_all(WF_SHUTDOWN_WAIT, WF_FOREVER);
+    wfi_lock_lock(&lock);
+    state->waiting = NULL;
+    wfi_lock_unlock(&lock);
+    wfi_cancel_leave(&level);
+}
+
 static int run_root(struct main_state *state, struct wf_error *reterr)
 {
-    wfi_root_future root = wfi_root_submit(state->on, state);
-    state->future = root.future;
     int err = watch_signals(state, reterr);
-    if (err) {
-        wf_future_cancel(root.future);
-        wfi_root_result(&root, NULL, WF_FOREVER, NULL);
+    if (err)
         return err;
-    }
+    wfi_root_future root = wfi_root_submit(state->on, state);
+    wfi_store(&state->future, root.future);
+    if (wfi_load(&state->signal))
+        wf_future_cancel(root.future);
     wf_future_wait(root.future, WF_FOREVER);
-    /* What was started freely and still runs is waited for; the signals thread keeps watch. */
+    /* What was left behind is waited for; the signals thread keeps watch meanwhile. */
+    struct wf_shield shield;
     wf_executor_shutdown(state->on, WF_SHUTDOWN_CANCEL, WF_FOREVER);
-    wfi_executor_shutdown_all(wfi_load(&state->signal) ? WF_SHUTDOWN_CANCEL : WF_SHUTDOWN_WAIT,
-                              WF_FOREVER);
+    wait_for_executors(state);
+    wf_shield_enter(&shield, WF_FOREVER);
+    wfi_executor_shutdown_all(WF_SHUTDOWN_CANCEL, WF_FOREVER);
+    wf_shield_leave(&shield);
     unwatch_signals(state);
     int status = 0;
     err = wfi_root_result(&root, &status, WF_FOREVER, reterr);
     int signo = wfi_load(&state->signal);
     if (signo)
         return 128 + signo;
+    if (!err && status < 0)
+        err = wf_error_set(reterr, status, "the root task failed: %s", wf_strerror(status));
     return err ? err : status;
+}
+
+static int run(struct main_state *state, const struct wf_main_options *options,
+               struct wf_error *reterr)
+{
+    int err = wfi_main_before_threads ? wfi_main_before_threads(reterr) : 0;
+    if (err)
+        return err;
+    struct wf_fibers_options fibers = {
+        .workers = options->workers, .stack_bytes = options->stack_bytes, .name = "weft"};
+    struct wf_executor *on;
+    err = wf_fibers_create(&fibers, &on, reterr);
+    if (err)
+        return err;
+    wfi_lock_lock(&lock);
+    state->on = on;
+    wfi_lock_unlock(&lock);
+    hook_dump();
+    wfi_report_overflows(NULL); /* without it the program runs all the same */
+    err = run_root(state, reterr);
+    wfi_lock_lock(&lock);
+    state->on = NULL;
+    wfi_lock_unlock(&lock);
+    wf_executor_destroy(on);
+    return err;
 }
 
 int wf_main(const struct wf_main_options *options, int (*root)(void *arg), void *arg,
@@ -241,34 +325,23 @@ int wf_main(const struct wf_main_options *options, int (*root)(void *arg), void 
     static const struct wf_main_options defaults;
     if (!options)
         options = &defaults;
+    if (wfi_forked())
+        return wf_error_set(reterr, WF_EFORKED, NULL);
     struct main_state state = {
         .root = root,
         .arg = arg,
         .drain_ns = options->drain_ns ? options->drain_ns : DRAIN_NS,
     };
-    int err = wfi_main_before_threads ? wfi_main_before_threads(reterr) : 0;
-    if (err)
-        return err;
-    struct wf_fibers_options fibers = {
-        .workers = options->workers, .stack_bytes = options->stack_bytes, .name = "weft"};
-    err = wf_fibers_create(&fibers, &state.on, reterr);
-    if (err)
-        return err;
     wfi_lock_lock(&lock);
     bool first = running == NULL;
     if (first)
         running = &state;
     wfi_lock_unlock(&lock);
-    if (first) {
-        hook_dump();
-        wfi_report_overflows(NULL); /* without it the program runs all the same */
-        err = run_root(&state, reterr);
-        wfi_lock_lock(&lock);
-        running = NULL;
-        wfi_lock_unlock(&lock);
-    } else {
-        err = wf_error_set(reterr, WF_ESTATE, "wf_main runs already");
-    }
-    wf_executor_destroy(state.on);
+    if (!first)
+        return wf_error_set(reterr, WF_ESTATE, "wf_main runs already");
+    int err = run(&state, options, reterr);
+    wfi_lock_lock(&lock);
+    running = NULL;
+    wfi_lock_unlock(&lock);
     return err;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,11 +102,99 @@ static int waits(void *arg)
     return 3;
 }
 
+/* Cleans up, waiting as it does, after it was interrupted. */
+static int cleans_up(void *arg)
+{
+    (void)arg;
+    printf("ready\n");
+    fflush(stdout);
+    int err = wf_event_wait(&release, party_soon());
+    printf("root %s\n", wf_error_name(err));
+    WF_SHIELD(wf_after(WF_SECONDS(60)))
+    {
+        printf("cleaned up %d\n", wf_sleep(wf_after(WF_MILLISECONDS(5))));
+    }
+    return 0;
+}
+
+WF_TASK(wf_none, burn, (WFI_ATOMIC(int) *, burning))
+
+/* Gives nothing away: its worker is stuck for good. */
+int burn(struct wf_task *self, WFI_ATOMIC(int) * burning, wf_none *ret)
+{
+    (void)self;
+    (void)ret;
+    wfi_fetch_add(burning, 1);
+    for (;;)
+        wfi_thread_yield();
+}
+WF_TASK_DEFINE(burn)
+
+static int burns(void *arg)
+{
+    static WFI_ATOMIC(int) burning;
+    (void)arg;
+    struct wf_submit_options named = {.name = "queued-0"};
+    burn_go(wf_main_scope(), &burning);
+    while (wfi_load(&burning) < 1)
+        wfi_thread_yield();
+    slow_line_future f = slow_line_submit_with(wf_main_executor(), &named);
+    slow_line_drop(&f);
+    printf("ready\n");
+    fflush(stdout);
+    while (wfi_load(&burning)) /* for ever: the other worker is stuck, too */
+        wfi_thread_yield();
+    return 0;
+}
+
+static int is_refused(void *arg)
+{
+    (void)arg;
+    struct wf_error error;
+    check_int(wf_main(NULL, returns, NULL, &error), WF_ESTATE);
+    check(strcmp(error.text, "wf_main runs already") == 0);
+    check(wf_main_executor() != NULL && wf_main_scope() != NULL);
+    return 4;
+}
+
+static int fails(void *arg)
+{
+    (void)arg;
+    return -EIO;
+}
+
+static int let_go(struct wf_future *future, void *arg)
+{
+    printf("queued task %s\n",
+           wf_future_state(future) == WF_FUTURE_CANCELED ? "cancelled" : "not cancelled");
+    wf_event_set(arg);
+    return 0;
+}
+
+/* Leaves a pool of one thread: a task that waits for the end of the one that is queued behind it.
+ */
+static int leaves_queue(void *arg)
+{
+    (void)arg;
+    struct wf_executor *pool;
+    check_int(wf_threads_create(&(struct wf_threads_options){.workers = 1}, &pool, NULL), 0);
+    hold_future f = hold_submit(pool, "running", 0);
+    check_int(wf_event_wait(&started, party_soon()), 0);
+    hold_future g = hold_submit(pool, "queued", 0);
+    check_int(wf_future_on_done(g.future, let_go, &release), 0);
+    hold_drop(&f);
+    hold_drop(&g);
+    printf("ready\n");
+    fflush(stdout);
+    return 0;
+}
+
 static int scenario(const char *name)
 {
     struct wf_main_options options = {.workers = 2};
     struct wf_error error;
     int status = -1;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody who burns the CPU */
     wf_event_init(&release);
     wf_event_init(&started);
     if (strcmp(name, "returns") == 0)
@@ -118,7 +207,24 @@ static int scenario(const char *name)
         status = wf_main(&options, leaves_pool, &options, &error);
     else if (strcmp(name, "waits") == 0)
         status = wf_main(&options, waits, NULL, &error);
-    else if (strcmp(name, "never_ends") == 0) {
+    else if (strcmp(name, "cleans_up") == 0)
+        status = wf_main(&options, cleans_up, NULL, &error);
+    else if (strcmp(name, "burns") == 0)
+        status = wf_main(&options, burns, NULL, &error);
+    else if (strcmp(name, "is_refused") == 0)
+        status = wf_main(&options, is_refused, NULL, &error);
+    else if (strcmp(name, "leaves_queue") == 0)
+        status = wf_main(&options, leaves_queue, NULL, &error);
+    else if (strcmp(name, "ignores") == 0) {
+        signal(SIGINT, SIG_IGN);
+        status = wf_main(&options, cleans_up, NULL, &error);
+    } else if (strcmp(name, "fails") == 0) {
+        int err = wf_main(&options, fails, NULL, &error);
+        printf("%s: %s\n", wf_error_name(err), error.text);
+        /* It can run again, and is nowhere to be seen in between. */
+        check(wf_main_executor() == NULL && wf_main_scope() == NULL);
+        status = err == error.code ? wf_main(&options, returns, NULL, &error) : 1;
+    } else if (strcmp(name, "never_ends") == 0) {
         options.drain_ns = WF_MILLISECONDS(50);
         status = wf_main(&options, waits, &options, &error);
     }
@@ -247,6 +353,80 @@ static void the_dump_shows_who_waits_for_what(void **state)
     assert_int_equal(finish(&p), 128 + SIGINT);
 }
 
+static void clean_up_may_wait(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "cleans_up");
+    read_until(&p, "ready");
+    assert_int_equal(kill(p.pid, SIGINT), 0);
+    assert_int_equal(finish(&p), 130);
+    assert_string_equal(p.text, "ready\nroot ECANCELED\ncleaned up 0\n");
+}
+
+/* No worker ever gets to anything again: the dump and the end need none. */
+static void stuck_workers_are_shown_and_left(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "burns");
+    read_until(&p, "ready");
+    assert_int_equal(kill(p.pid, SIGUSR1), 0);
+    read_until(&p, "task slow_line (queued-0) pending");
+    assert_non_null(strstr(p.text, "worker weft_1"));
+    assert_non_null(strstr(p.text, "task burn running"));
+    assert_non_null(strstr(p.text, " s on weft"));
+    assert_int_equal(kill(p.pid, SIGINT), 0);
+    /* The first is known to be taken when the task is seen to be told. */
+    do {
+        p.len = 0;
+        p.text[0] = '\0';
+        assert_int_equal(kill(p.pid, SIGUSR1), 0);
+        read_until(&p, "task wfi_root running");
+    } while (!strstr(p.text, "asked to stop"));
+    assert_int_equal(kill(p.pid, SIGTERM), 0);
+    assert_int_equal(finish(&p), 128 + SIGTERM);
+}
+
+static void inside_itself_it_is_a_state_error(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "is_refused");
+    assert_int_equal(finish(&p), 4);
+}
+
+static void an_ignored_signal_stays_ignored(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "ignores");
+    read_until(&p, "ready");
+    assert_int_equal(kill(p.pid, SIGINT), 0);
+    assert_int_equal(kill(p.pid, SIGTERM), 0);
+    assert_int_equal(finish(&p), 143);
+}
+
+static void a_negative_result_is_an_error(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "fails");
+    assert_int_equal(finish(&p), 7);
+    assert_non_null(strstr(p.text, "EIO: the root task failed: "));
+}
+
+static void a_signal_ends_the_wait_for_pools(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "leaves_queue");
+    read_until(&p, "ready");
+    assert_int_equal(kill(p.pid, SIGINT), 0);
+    assert_int_equal(finish(&p), 130);
+    assert_non_null(strstr(p.text, "queued task cancelled\nrunning unknown\n"));
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -258,6 +438,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_signal_cancels_the_root_first),
         cmocka_unit_test(what_does_not_end_is_reported_and_left),
         cmocka_unit_test(the_dump_shows_who_waits_for_what),
+        cmocka_unit_test(clean_up_may_wait),
+        cmocka_unit_test(stuck_workers_are_shown_and_left),
+        cmocka_unit_test(inside_itself_it_is_a_state_error),
+        cmocka_unit_test(an_ignored_signal_stays_ignored),
+        cmocka_unit_test(a_negative_result_is_an_error),
+        cmocka_unit_test(a_signal_ends_the_wait_for_pools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
