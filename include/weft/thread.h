@@ -15,6 +15,7 @@
 
 #include <weft/api.h>
 #include <weft/error.h>
+#include <weft/future.h>
 #include <weft/time.h>
 
 WF_BEGIN_DECLS
@@ -41,11 +42,13 @@ WF_API int wf_thread_create(const struct wf_thread_options *options, int (*fn)(v
                             void *arg, struct wf_thread **ret_thread, struct wf_error *reterr);
 
 /*
- * Starts it. The system's own name of the thread is cut to 15 bytes, between characters.
+ * Starts it, with the context locals of the caller. The system's own name of the thread is cut to
+ * 15 bytes, between characters.
  *
  * Returns 0, or
  *   WF_ESTATE          it was started before
  *   -EAGAIN, -ENOMEM   the system gives no thread; it may be tried again
+ *   WF_EFORKED         in a child made by fork
  * Context: any, never blocks; any number of callers.
  */
 WF_API int wf_thread_start(struct wf_thread *thread);
@@ -58,10 +61,20 @@ WF_API int wf_thread_start(struct wf_thread *thread);
  * Returns 0, also when it is joined again, or
  *   WF_ESTATE    it was not started, or is the caller itself
  *   -ETIMEDOUT   the deadline passed first
- *   -ECANCELED   the caller was cancelled
+ *   -ECANCELED   the caller was cancelled; the thread is left alone
+ *   WF_EFORKED   in a child made by fork
  * Context: thread or fiber; any number of callers.
  */
 WF_API int wf_thread_join(struct wf_thread *thread, int *ret_code, wf_deadline deadline);
+
+/*
+ * Asks it to stop: from now on every wait in it that can be cancelled returns -ECANCELED, also in
+ * one that has not been started yet. Returning -ECANCELED is no failure then.
+ *
+ * Returns WF_CANCEL_ASKED, or WF_CANCEL_TOO_LATE when it has ended.
+ * Context: any, never blocks; any number of callers.
+ */
+WF_API enum wf_cancel_result wf_thread_cancel(struct wf_thread *thread);
 
 /*
  * Frees it; waits until it has ended if it was started. Harmless on NULL.
@@ -70,7 +83,9 @@ WF_API int wf_thread_join(struct wf_thread *thread, int *ret_code, wf_deadline d
 WF_API void wf_thread_destroy(struct wf_thread *thread);
 
 /*
- * Its name, in full.
+ * Its name, in full. Of NULL: that of the calling party, valid while its task or thread runs. On a
+ * fiber it is the task's, as submitted; on a thread of an executor prefix_0 and so on; on the first
+ * thread of the program "main", on others that weft did not make "foreign-" and a number.
  * Context: any, never blocks; any number of callers.
  */
 WF_API const char *wf_thread_name(const struct wf_thread *thread);

@@ -3,6 +3,9 @@
  * Named threads. One lock guards the list of those alive, and every thread's state and joiners. The
  * system's thread is joined by destroy; wf_thread_join waits for the state, so any number of
  * parties can, each with its deadline.
+ *
+ * `level` is the level of cancellation the function runs in, NULL outside it; it is asked under the
+ * lock, so a canceller never reaches a frame that is gone.
  */
 #include <weft/thread.h>
 
@@ -13,9 +16,12 @@
 #include "base/alloc.h"
 #include "base/list.h"
 #include "exec/future.h"
+#include "os/fork.h"
 #include "os/lock.h"
 #include "os/thread.h"
+#include "sched/cancel.h"
 #include "sched/record.h"
+#include "sync/local.h"
 
 enum state { MADE, STARTED, OVER };
 
@@ -25,10 +31,14 @@ struct wf_thread {
     int (*fn)(void *);
     void *arg;
     struct wfi_thread thread;
+    struct wfi_record *record; /* the thread's; the next two are handed over with its start */
+    struct wfi_locals *locals;
 
     /* Under the lock. */
     WFI_ATOMIC(int) state; /* enum state; read without it */
     int code;
+    bool asked;
+    struct wfi_cancel *level;
     struct wfi_waiter *party; /* while it runs */
     struct wfi_wait_list joiners;
     struct wfi_link link; /* in `alive` */
@@ -104,24 +114,44 @@ static void end(struct wf_thread *thread, int code)
     wfi_wake_all(&wake);
 }
 
+/* Runs the function where it can be cancelled. */
+static int call(struct wf_thread *thread)
+{
+    struct wfi_cancel level;
+    wfi_cancel_enter(&level, NULL, false, WF_FOREVER);
+    wfi_lock_lock(&lock);
+    thread->party = wfi_self();
+    thread->level = &level;
+    bool asked = thread->asked;
+    wfi_lock_unlock(&lock);
+    if (asked)
+        wfi_cancel_ask(&level);
+    int code = thread->fn(thread->arg);
+    wfi_lock_lock(&lock);
+    thread->level = NULL;
+    asked = thread->asked;
+    wfi_lock_unlock(&lock);
+    wfi_cancel_leave(&level);
+    if (code < 0 && !(code == -ECANCELED && asked))
+        report(thread, code);
+    return code;
+}
+
 static void *run(void *arg)
 {
     struct wf_thread *thread = arg;
-    int code = wfi_record_attach(thread->name);
-    if (!code) {
-        wfi_lock_lock(&lock);
-        thread->party = wfi_self();
-        wfi_lock_unlock(&lock);
-        code = thread->fn(thread->arg);
-    }
-    if (code < 0)
-        report(thread, code);
+    wfi_record_adopt(thread->record, thread->name);
+    wfi_locals_enter(thread->locals);
+    int code = call(thread);
+    wfi_party_end(wfi_self()); /* before those who join may free what its objects use */
     end(thread, code);
     return NULL;
 }
 
 int wf_thread_start(struct wf_thread *thread)
 {
+    if (wfi_forked())
+        return WF_EFORKED;
     wfi_lock_lock(&lock);
     bool made = wfi_load(&thread->state) == MADE;
     if (made) {
@@ -131,14 +161,35 @@ int wf_thread_start(struct wf_thread *thread)
     wfi_lock_unlock(&lock);
     if (!made)
         return WF_ESTATE;
-    int err = wfi_thread_start(&thread->thread, thread->name, thread->stack_bytes, run, thread);
+    thread->locals = wfi_locals_capture();
+    thread->record = wfi_record_take();
+    int err = -ENOMEM;
+    if (thread->record)
+        err = wfi_thread_start(&thread->thread, thread->name, thread->stack_bytes, run, thread);
     if (err) {
+        struct wfi_wake_list wake = {NULL, NULL};
+        if (thread->record)
+            wfi_record_give(thread->record);
+        wfi_locals_release(thread->locals);
         wfi_lock_lock(&lock);
         wfi_list_remove(&thread->link);
         wfi_store(&thread->state, MADE);
+        wfi_wake_list_claim_all(&wake, &thread->joiners);
         wfi_lock_unlock(&lock);
+        wfi_wake_all(&wake);
     }
     return err;
+}
+
+enum wf_cancel_result wf_thread_cancel(struct wf_thread *thread)
+{
+    wfi_lock_lock(&lock);
+    bool late = wfi_load(&thread->state) == OVER;
+    thread->asked = true;
+    if (thread->level)
+        wfi_cancel_ask(thread->level);
+    wfi_lock_unlock(&lock);
+    return late ? WF_CANCEL_TOO_LATE : WF_CANCEL_ASKED;
 }
 
 static int join(struct wf_thread *thread, wf_deadline deadline, bool cancelable)
@@ -157,7 +208,11 @@ static int join(struct wf_thread *thread, wf_deadline deadline, bool cancelable)
 
 int wf_thread_join(struct wf_thread *thread, int *ret_code, wf_deadline deadline)
 {
+    if (wfi_forked())
+        return WF_EFORKED;
     int err = join(thread, deadline, true);
+    if (!err && wfi_load(&thread->state) != OVER)
+        err = WF_ESTATE; /* the system refused it while others waited */
     if (!err && ret_code)
         *ret_code = thread->code;
     return err;
@@ -168,7 +223,7 @@ void wf_thread_destroy(struct wf_thread *thread)
     if (!thread)
         return;
     int state = wfi_load(&thread->state);
-    if (state != MADE) {
+    if (state != MADE && !wfi_forked()) { /* in a forked child it does not exist */
         int err = join(thread, WF_FOREVER, false);
         wfi_assert(!err, "a thread is not destroyed by itself");
         wfi_thread_join(&thread->thread);
@@ -176,9 +231,29 @@ void wf_thread_destroy(struct wf_thread *thread)
     wfi_free(thread);
 }
 
+static const char *own_name(void)
+{
+    struct wfi_waiter *self = wfi_self();
+    if (self->kind == WFI_FIBER && self->task)
+        return wf_task_name(self->task);
+    if (self->name[0])
+        return self->name;
+    if (self->kind == WFI_FIBER)
+        return "fiber";
+    /* A thread that weft did not make: it is asked for once, and shown in dumps from then on. */
+    if (wfi_thread_is_first())
+        snprintf(self->name, sizeof self->name, "main");
+    else
+        snprintf(self->name, sizeof self->name, "foreign-%d", wfi_thread_id());
+    return self->name;
+}
+
 const char *wf_thread_name(const struct wf_thread *thread)
 {
-    return thread->name;
+    if (thread)
+        return thread->name;
+    struct wf_thread *self = wf_thread_self();
+    return self ? self->name : own_name(); /* in full, if it has more than a record keeps */
 }
 
 bool wf_thread_alive(const struct wf_thread *thread)

@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <weft/local.h>
 #include <weft/thread.h>
 
 static struct wf_event release;
@@ -183,6 +186,154 @@ static void a_failure_reaches_the_hook_or_the_default(void **state)
     wf_set_error_hook(NULL, NULL);
 }
 
+struct joining {
+    struct wf_thread *thread;
+};
+
+/* THR-02, whoever joins: party 0 lets the thread go when the twenty others wait for it. */
+static void join_party(struct party *self)
+{
+    struct joining *joining = self->arg;
+    int code = 0;
+    if (self->index == 0) {
+        check_int(wf_thread_join(joining->thread, &code, WF_NOW), -ETIMEDOUT);
+        for (int i = 1; i < self->count; i++)
+            party_parked(party_at(self, i), "thread");
+        /* One that is cancelled disturbs nobody. */
+        party_cancel(party_at(self, 21));
+        party_ended(party_at(self, 21));
+        wf_event_set(&release);
+    }
+    bool cancelled = self->index == 21;
+    check_int(wf_thread_join(joining->thread, &code, party_soon()), cancelled ? -ECANCELED : 0);
+    check_int(code, cancelled ? 0 : 7);
+}
+
+static void twenty_parties_join(void **state)
+{
+    int seven = 7;
+    wf_event_init(&release);
+    struct joining joining = {make("joined", blocks, &seven)};
+    assert_int_equal(wf_thread_start(joining.thread), 0);
+    party_run(party_mode_of(state), 22, join_party, &joining);
+    wf_thread_destroy(joining.thread);
+    wf_event_fini(&release);
+}
+
+WF_LOCAL(int, tint)
+WF_LOCAL_DEFINE(int, tint, 1)
+
+static int sees_context(void *arg)
+{
+    (void)arg;
+    int tinted = tint_get();
+    return tint_set(9) ? -ENOMEM : tinted;
+}
+
+/* CTX-02 */
+static void a_thread_sees_its_starters_context(void **state)
+{
+    (void)state;
+    struct wf_thread *t = make("context", sees_context, NULL);
+    int code = 0;
+    assert_int_equal(tint_set(5), 0);
+    assert_int_equal(wf_thread_start(t), 0);
+    assert_int_equal(wf_thread_join(t, &code, party_soon()), 0);
+    assert_int_equal(code, 5);
+    assert_int_equal(tint_get(), 5);
+    wf_thread_destroy(t);
+}
+
+static void cancelling_interrupts_its_waits(void **state)
+{
+    (void)state;
+    int zero = 0, code = 0;
+    memset(seen, 0, sizeof seen);
+    wf_set_error_hook(last_hook, NULL);
+    wf_event_init(&release);
+    wfi_store(&ran, 0);
+    struct wf_thread *t = make("cancelled", blocks, &zero);
+    assert_int_equal(wf_thread_start(t), 0);
+    party_reaches(&ran, 1);
+    assert_int_equal(wf_thread_cancel(t), WF_CANCEL_ASKED);
+    assert_int_equal(wf_thread_join(t, &code, party_soon()), 0);
+    assert_int_equal(code, -ECANCELED);
+    assert_int_equal(wf_thread_cancel(t), WF_CANCEL_TOO_LATE);
+    wf_thread_destroy(t);
+
+    t = make("cancelled before", blocks, &zero);
+    assert_int_equal(wf_thread_cancel(t), WF_CANCEL_ASKED);
+    assert_int_equal(wf_thread_start(t), 0);
+    assert_int_equal(wf_thread_join(t, &code, party_soon()), 0);
+    assert_int_equal(code, -ECANCELED);
+    wf_thread_destroy(t);
+    assert_int_equal(seen[1].code, 0); /* no failure */
+    wf_set_error_hook(NULL, NULL);
+    wf_event_fini(&release);
+}
+
+static void a_forked_child_is_refused(void **state)
+{
+    (void)state;
+    struct wf_thread *t = make("forked", work, NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(wf_thread_start(t) == WF_EFORKED && wf_thread_join(t, NULL, WF_NOW) == WF_EFORKED
+                  ? 0
+                  : 1);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    wf_thread_destroy(t);
+}
+
+struct name {
+    char text[64];
+};
+WF_TASK(struct name, ask_name)
+
+int ask_name(struct wf_task *self, struct name *ret)
+{
+    (void)self;
+    snprintf(ret->text, sizeof ret->text, "%s", wf_thread_name(NULL));
+    return 0;
+}
+WF_TASK_DEFINE(ask_name)
+
+static void ask_names(struct wf_executor *on)
+{
+    struct wf_submit_options options = {.name = "craw1"};
+    struct name name;
+    ask_name_future f = ask_name_submit_with(on, &options);
+    check_int(ask_name_result(&f, &name, party_soon(), NULL), 0);
+    unsigned executor, number;
+    if (strcmp(wf_executor_engine(on), "fibers") == 0)
+        check(strcmp(name.text, "craw1") == 0);
+    else if (strcmp(wf_executor_engine(on), "threads") == 0)
+        check_int(sscanf(name.text, "threads%u_%u", &executor, &number), 2);
+    else
+        check(strcmp(name.text, "main") == 0);
+}
+
+static int own_name_is(void *arg)
+{
+    return strcmp(wf_thread_name(NULL), arg) == 0 ? 0 : -EINVAL;
+}
+
+/* THR-01 */
+static void the_calling_party_has_a_name_on_every_engine(void **state)
+{
+    (void)state;
+    ON_ALL(ask_names);
+    char name[] = "a name that is longer than what others have to show of it";
+    struct wf_thread *t = make(name, own_name_is, name);
+    int code = -1;
+    assert_int_equal(wf_thread_start(t), 0);
+    assert_int_equal(wf_thread_join(t, &code, party_soon()), 0);
+    assert_int_equal(code, 0);
+    wf_thread_destroy(t);
+}
+
 static void memory_may_run_out(void **state)
 {
     (void)state;
@@ -210,6 +361,11 @@ int main(void)
         cmocka_unit_test(joins_time_out_and_twenty_join_at_once),
         cmocka_unit_test(misuse_is_a_state_error),
         cmocka_unit_test(a_failure_reaches_the_hook_or_the_default),
+        PARTY_TEST(twenty_parties_join),
+        cmocka_unit_test(a_thread_sees_its_starters_context),
+        cmocka_unit_test(cancelling_interrupts_its_waits),
+        cmocka_unit_test(a_forked_child_is_refused),
+        cmocka_unit_test(the_calling_party_has_a_name_on_every_engine),
         cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

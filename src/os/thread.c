@@ -138,3 +138,8 @@ int wfi_thread_id(void)
 {
     return gettid();
 }
+
+bool wfi_thread_is_first(void)
+{
+    return gettid() == getpid();
+}

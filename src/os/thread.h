@@ -8,6 +8,7 @@
 #define WFI_OS_THREAD_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Bytes of a thread's name with the terminating zero: the kernel keeps no more. */
@@ -50,5 +51,8 @@ int wfi_thread_cpu(void);
 
 /* The kernel's number of the calling thread. */
 int wfi_thread_id(void);
+
+/* True on the thread that the program began with. */
+bool wfi_thread_is_first(void);
 
 #endif
