@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker from the inside: for the files of this folder, and for exec/join.c, which pushes and pops
- * jobs faster than by way of a submit. */
+/* A worker from the inside: for the files of this folder, and for exec/join.c, which pushes and
+ * pops jobs faster than by way of a submit. */
 #ifndef WFI_SCHED_WORKER_H
 #define WFI_SCHED_WORKER_H
 
