@@ -58,12 +58,15 @@ void wf_barrier_fini(struct wf_barrier *b)
     wfi_lock_unlock(&in->lock);
 }
 
-/* Under `lock`: ends the round for all that wait in it. */
+/* Under `lock`: ends the round for all in it, also for one whose wait has just ended otherwise: it
+ * is still linked, and will look at its node. */
 static void end_round(struct barrier *in, bool broken, struct wfi_wake_list *woken)
 {
-    for (struct wfi_wait_node *node; (node = wfi_wait_claim_first(&in->waiting));) {
+    for (struct wfi_wait_node *node; (node = in->waiting.first);) {
+        wfi_wait_list_remove(&in->waiting, node);
         node->slot = broken ? in : NULL;
-        wfi_wake_list_add(woken, node);
+        if (wfi_wait_claim(node))
+            wfi_wake_list_add(woken, node);
     }
     wfi_store_relaxed(&in->arrived, 0);
     in->round++;
@@ -110,21 +113,25 @@ static int complete(struct barrier *in)
 static int wait_for_others(struct barrier *in, wf_deadline deadline)
 {
     int index = (int)wfi_load_relaxed(&in->arrived) - 1;
-    uint64_t round = in->round;
-    struct wfi_wait_node node = {0};
-    int err = wfi_wait(&in->waiting, &in->lock, &node, "barrier", in, deadline);
-    if (err == 0)
-        return node.slot ? WF_EBROKEN : index;
-    struct wfi_wake_list woken = {0};
-    wfi_lock_lock(&in->lock);
-    /* Unless the round has ended meanwhile, it never can: this one is missing. */
-    if (in->round == round) {
-        wfi_store_relaxed(&in->broken, true);
-        end_round(in, true, &woken);
+    struct wfi_waiter *self = wfi_wait_begin("barrier", in);
+    struct wfi_wait_node node = {.waiter = self};
+    wfi_wait_list_push(&in->waiting, &node);
+    struct wfi_lock *held = &in->lock;
+    int err = wfi_park(self, &held, 1, deadline);
+    if (err) {
+        struct wfi_wake_list woken = {0};
+        wfi_lock_lock(&in->lock);
+        if (node.linked) { /* the round has not ended, and now never can: this one is missing */
+            wfi_wait_list_remove(&in->waiting, &node);
+            wfi_store_relaxed(&in->broken, true);
+            end_round(in, true, &woken);
+        } else {
+            err = 0; /* it has, with this one counted */
+        }
+        wfi_lock_unlock(&in->lock);
+        wfi_wake_all(&woken);
     }
-    wfi_lock_unlock(&in->lock);
-    wfi_wake_all(&woken);
-    return err;
+    return err ? err : node.slot ? WF_EBROKEN : index;
 }
 
 int wf_barrier_wait(struct wf_barrier *b, wf_deadline deadline)

@@ -155,9 +155,12 @@ int wf_mutex_try_lock(struct wf_mutex *m)
 
 int wfi_mutex_check_owner(struct wf_mutex *m)
 {
+    /* Before the look at the word: a thread's first call may get the record of one that has ended.
+     */
+    uintptr_t self = (uintptr_t)wfi_self();
     /* relaxed: the caller's own address is there only by its own doing */
     uintptr_t owner = owner_of(wfi_load_relaxed(&inside(m)->word));
-    if (owner == (uintptr_t)wfi_self())
+    if (owner == self)
         return 0;
     return owner ? -EPERM : WF_ESTATE;
 }

@@ -55,11 +55,13 @@ static int run(struct once *in, int (*fn)(void *arg), void *arg)
 int wf_once_call(struct wf_once *o, int (*fn)(void *arg), void *arg, wf_deadline deadline)
 {
     struct once *in = (struct once *)(void *)o;
+    /* First of all who we are: a thread's first call may get the record of one that has ended, and
+     * had an older look at `state` shown that one, it would be taken for us. */
+    uintptr_t self = (uintptr_t)wfi_self();
     /* acquire: pairs with the release in succeed */
     uintptr_t state = wfi_load_acquire(&in->state);
     if (wfi_likely(state == DONE))
         return 0;
-    uintptr_t self = (uintptr_t)wfi_self();
     if (state == self)
         return WF_EDEADLOCK;
     if (wfi_forked())

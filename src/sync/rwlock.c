@@ -177,8 +177,8 @@ int wf_rwlock_read_unlock(struct wf_rwlock *l)
 int wf_rwlock_write_unlock(struct wf_rwlock *l)
 {
     struct rwlock *in = inside(l);
-    struct wfi_waiter *writer = wfi_load_relaxed(&in->writer);
-    if (writer != wfi_self())
+    struct wfi_waiter *self = wfi_self(); /* before the look: see wfi_mutex_check_owner */
+    if (wfi_load_relaxed(&in->writer) != self)
         return wfi_load_relaxed(&in->word) & WRITER ? -EPERM : WF_ESTATE;
     wfi_store_relaxed(&in->writer, NULL);
     return give_back(in, WRITER);
