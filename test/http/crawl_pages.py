@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """weft crawl against the test site's manifest: the same pages on every engine, each fetched once."""
+import json
 import os
 import tempfile
 import unittest
@@ -43,15 +44,18 @@ def found(test, records, with_posts):
 class Pages(unittest.TestCase):
     def crawl(self, site, engine, *options):
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "out.jsonl")
-            ran = weft.run("crawl", "--engine", engine, "-q", "-o", path, *options, site.url)
+            path, figures = os.path.join(folder, "out"), os.path.join(folder, "figures")
+            ran = weft.run("crawl", "--engine", engine, "-q", "-o", path, "--stats-json", figures,
+                           *options, site.url)
             self.assertEqual((ran.status, ran.err), (0, b""))
             with open(path, "rb") as file:
-                return weft.read_records(file.read()), ran
+                records = weft.read_records(file.read())
+            with open(figures) as file:
+                return records, json.load(file)
 
     def check_site(self, engine, kind, pages, *options, with_posts=False):
         with weft.Site(kind, pages) as site:
-            records, ran = self.crawl(site, engine, *options)
+            records, told = self.crawl(site, engine, *options)
             stats = site.stats()
             self.assertEqual(found(self, records, with_posts), expected(site.manifest(), site.url))
         self.assertEqual(stats["urls_fetched_twice"], 0, stats["fetched_twice"])
@@ -59,27 +63,29 @@ class Pages(unittest.TestCase):
         self.assertEqual(stats["requests"], len(records))
         in_flight = {"single": 1, "threads": 16, "fibers": 64}[engine]
         self.assertLessEqual(stats["connections_max"], in_flight)
-        return records, ran, stats
+        self.assertLessEqual(told["in_flight_max"], in_flight)
+        self.assertEqual(told["connections_opened"], stats["connections_total"] - 1)  # and stats
+        self.assertEqual(told["connections_opened"] + told["connections_reused"], len(records))
+        self.assertEqual((told["pages"], told["fetched"], told["errors"], told["queued"]),
+                         (len(records), len(records), 0, 0))
+        return records, told
 
     def test_blog_gives_its_50_pages_and_their_posts_on_each_engine(self):
         for engine in ENGINES:
             with self.subTest(engine):
-                records, _, _ = self.check_site(engine, "blog", 50, *POSTS, with_posts=True)
+                records, _ = self.check_site(engine, "blog", 50, *POSTS, with_posts=True)
                 lists = [r for r in records if "/sitehome/p/" in r["url"]]
                 self.assertEqual(len(lists), 50)
                 self.assertTrue(all(len(r["fields"]["href"]) == 20 for r in lists))
 
-    def test_deep_gives_the_manifest_on_each_engine(self):
+    def test_deep_gives_the_manifest_in_little_memory_over_few_connections(self):
         for engine in ENGINES:
             with self.subTest(engine):
-                self.check_site(engine, "deep", PAGES)
-
-    def test_deep_needs_little_memory_and_reuses_connections(self):
-        _, ran, stats = self.check_site("fibers", "deep", PAGES)
-        if not weft.SANITIZED:
-            self.assertLess(ran.peak_bytes, 64 << 20)
-            # Not one a page: those in flight, and the few that grow old.
-            self.assertLess(stats["connections_total"], 3 * 64)
+                _, told = self.check_site(engine, "deep", PAGES)
+                if not weft.SANITIZED:
+                    self.assertGreater(told["memory_peak_bytes"], 1 << 20)
+                    self.assertLess(told["memory_peak_bytes"], 64 << 20)
+                self.assertLessEqual(told["connections_opened"], 2 * told["concurrency"])
 
     def test_fragments_and_spellings_of_the_seeds_are_one_page(self):
         with weft.Site("blog", 50) as site:

@@ -42,8 +42,8 @@ def run(*args, stdin=None, stdout=None, cwd=None):
         child = subprocess.Popen([PROGRAM, *map(str, args)], stdin=stdin or subprocess.DEVNULL,
                                  stdout=stdout or out, stderr=err, cwd=cwd)
         try:
-            # The program's own peak, not that of all children so far; it counts what this process
-            # held when it forked as well, which is less.
+            # Of this program, not of all children so far; but not less than this process held when
+            # it started it, so a limit is for tests that hold little themselves.
             _, status, usage = wait4(child)
         finally:
             if child.returncode is None:
