@@ -41,7 +41,7 @@ WF_TASK_DEFINE(change_user)
 int count_own(struct wf_task *self, int times, int *ret)
 {
     (void)self;
-    struct counter *own;
+    struct counter *own = NULL;
     check_int(counter_object(&own), 0);
     own->value = 0;
     for (int i = 0; i < times; i++) {

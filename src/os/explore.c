@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/random.h"
 #include "os/context.h"
+#include "os/sanitizer.h"
 #include "os/self.h"
 
 enum { STACK_BYTES = 256 * 1024, STEPS_MAX = 200000, CHANGES = 4, EXPECTED_STEPS = 2000 };
@@ -229,6 +230,7 @@ int wfi_explore_thread_start(void *(*fn)(void *), void *arg)
     memset(t, 0, sizeof *t);
     t->stack = stack ? stack : malloc(STACK_BYTES);
     wfi_assert(t->stack, "there is memory for a virtual thread");
+    wfi_sanitizer_unpoison(t->stack, STACK_BYTES); /* what its last thread left */
     t->fn = fn;
     t->arg = arg;
     t->state = RUNNABLE;

@@ -72,7 +72,7 @@ int wfi_runtime_create(const struct wfi_runtime_options *options, struct wfi_run
     int started = 0;
     for (; !err && started < count; started++) {
         struct wfi_worker *worker = &runtime->workers[started];
-        char name[24];
+        char name[sizeof(((struct wfi_runtime *)0)->name) + 16];
         snprintf(name, sizeof name, "%s_%d", runtime->name, started);
         worker->record = wfi_record_take();
         err = worker->record ? wfi_thread_start(&worker->thread, name, 0, wfi_worker_main, worker)

@@ -639,7 +639,7 @@ static void drop_cache(struct wfi_worker *worker)
 void *wfi_worker_main(void *arg)
 {
     struct wfi_worker *worker = arg;
-    char name[24];
+    char name[sizeof(((struct wfi_runtime *)0)->name) + 16];
     snprintf(name, sizeof name, "%s_%d", worker->runtime->name, worker->index);
     wfi_record_adopt(worker->record, name);
     worker->record->worker = worker;
