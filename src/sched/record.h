@@ -9,6 +9,7 @@
 
 #include "sched/park.h"
 
+struct wfi_runtime;
 struct wfi_worker;
 
 struct wfi_record {
@@ -19,6 +20,9 @@ struct wfi_record {
     WFI_ATOMIC(uint32_t) used;             /* 1 while a thread owns the record */
     WFI_ATOMIC(int) tid;                   /* the kernel's number */
     void *blocks;                          /* cache of task blocks, see exec/block.c */
+    /* A runtime other than its own whose worker the thread is about to wake: that runtime is not
+     * freed meanwhile. Written by the thread. */
+    WFI_ATOMIC(struct wfi_runtime *) waking;
     WFI_ATOMIC(struct wfi_record *) older; /* the list; constant once published */
 };
 

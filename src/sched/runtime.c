@@ -28,6 +28,13 @@ static int check(const struct wfi_runtime_options *options, struct wf_error *ret
     return 0;
 }
 
+static void wait_for_waker(struct wfi_record *record, void *runtime)
+{
+    /* acquire: pairs with the release in wfi_waking_end */
+    while (wfi_load_acquire(&record->waking) == runtime)
+        wfi_thread_yield(); /* a few instructions */
+}
+
 /* Tells the first `count` workers to end, waits for them, and frees all. */
 static void stop(struct wfi_runtime *runtime, int started)
 {
@@ -36,6 +43,7 @@ static void stop(struct wfi_runtime *runtime, int started)
         wfi_worker_notify(&runtime->workers[i]);
     for (int i = 0; i < started; i++)
         wfi_thread_join(&runtime->workers[i].thread);
+    wfi_record_each(wait_for_waker, runtime);
     for (int i = 0; i < runtime->worker_count; i++)
         wfi_worker_fini(&runtime->workers[i]);
     if (runtime->stacks)
@@ -125,9 +133,11 @@ void wfi_runtime_submit(struct wfi_runtime *runtime, struct wfi_job *job)
     struct wfi_worker *worker = wfi_worker_current();
     wfi_tsan_release(job);
     wfi_tsan_checks_off();
+    struct wfi_record *record = wfi_waking_begin(runtime);
     if (!worker || worker->runtime != runtime || !wfi_deque_push(&worker->deque, job))
         wfi_injector_push(runtime, job);
     wfi_runtime_wake_one(runtime);
+    wfi_waking_end(record);
     wfi_tsan_checks_on();
 }
 

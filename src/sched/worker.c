@@ -19,6 +19,8 @@
  *  3. `inbox` is pushed by anybody and emptied by the worker. A pusher that found it empty
  * notifies: push, then read `state` against set `state` asleep, then read `inbox`; both sides
  * sequentially consistent, so a wake is never slept through.
+ *     The worker is touched after the push, when the fiber may already have run and ended: so a
+ *     waker of another runtime says so in its record, and stop in runtime.c waits for it.
  *  4. The housekeeping budget adapts to 50 us: a worker whose fibers run long between switches
  * looks at its descriptors and timers as often as one whose fibers run short.
  *
@@ -352,6 +354,7 @@ void wfi_fiber_ready(struct wfi_fiber *fiber)
         wfi_tsan_checks_on();
         return;
     }
+    struct wfi_record *record = wfi_waking_begin(worker->runtime);
     struct wfi_fiber *head = wfi_load_relaxed(&worker->inbox);
     do
         fiber->next = head;
@@ -359,6 +362,7 @@ void wfi_fiber_ready(struct wfi_fiber *fiber)
     /* Push, then read the state (in notify): invariant 3. The fiber may be running by now. */
     if (!head)
         wfi_worker_notify(worker);
+    wfi_waking_end(record);
     wfi_tsan_checks_on();
 }
 
@@ -528,6 +532,12 @@ static struct wfi_fiber *find_work(struct wfi_worker *worker)
     }
 }
 
+static bool may_stop(struct wfi_worker *worker)
+{
+    return wfi_load(&worker->runtime->stopping) && worker->live == 0 &&
+           wfi_deque_empty(&worker->deque) && wfi_load(&worker->runtime->injector_count) == 0;
+}
+
 /* Anything a sleeping worker would have to get up for, looked at after it has said that it sleeps.
  */
 static bool work_in_sight(struct wfi_worker *worker)
@@ -538,7 +548,7 @@ static bool work_in_sight(struct wfi_worker *worker)
     for (int i = 0; i < runtime->worker_count; i++)
         if (!wfi_deque_empty(&runtime->workers[i].deque))
             return true;
-    return wfi_load(&runtime->stopping);
+    return may_stop(worker);
 }
 
 static void stop_searching(struct wfi_worker *worker)
@@ -620,12 +630,6 @@ static void make_call(struct wfi_worker *worker)
     wfi_tsan_checks_off();
 }
 
-static bool may_stop(struct wfi_worker *worker)
-{
-    return wfi_load(&worker->runtime->stopping) && worker->live == 0 &&
-           wfi_deque_empty(&worker->deque) && wfi_load(&worker->runtime->injector_count) == 0;
-}
-
 static void drop_cache(struct wfi_worker *worker)
 {
     struct wfi_fiber *fiber;
@@ -696,6 +700,26 @@ void wfi_worker_fini(struct wfi_worker *worker)
 }
 
 /* Waking workers */
+
+struct wfi_record *wfi_waking_begin(struct wfi_runtime *runtime)
+{
+    struct wfi_waiter *self = wfi_self();
+    struct wfi_record *record = self->kind == WFI_FIBER
+                                    ? wfi_fiber_record((struct wfi_fiber *)self)
+                                    : (struct wfi_record *)self;
+    if (record->worker && record->worker->runtime == runtime)
+        return NULL; /* a runtime joins its workers before it goes */
+    /* relaxed: the publication that follows releases it, and what makes destroy go on comes after
+     * that */
+    wfi_store_relaxed(&record->waking, runtime);
+    return record;
+}
+
+void wfi_waking_end(struct wfi_record *record)
+{
+    if (record)
+        wfi_store_release(&record->waking, NULL); /* pairs with the acquire in wait_for_wakers */
+}
 
 void wfi_worker_notify(struct wfi_worker *worker)
 {

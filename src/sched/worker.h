@@ -105,6 +105,14 @@ void wfi_worker_slots_clear(struct wfi_worker *worker);
 
 /* Ends the worker's sleep, or makes its next one return at once. Any thread. */
 void wfi_worker_notify(struct wfi_worker *worker);
+/*
+ * Around the publication of something that lets a worker of `runtime` go on, by a thread or fiber
+ * that may not belong to it, and the waking of the worker: what was published may be the last thing
+ * the runtime was waiting for, and it is not freed between the two. The wait for that is
+ * wfi_runtime_destroy's. begin returns NULL where there is no need: on a worker of its own.
+ */
+struct wfi_record *wfi_waking_begin(struct wfi_runtime *runtime);
+void wfi_waking_end(struct wfi_record *record);
 /* After a job was published: wakes a sleeping worker unless somebody searches already. */
 void wfi_runtime_wake_one(struct wfi_runtime *runtime);
 void wfi_injector_push(struct wfi_runtime *runtime, struct wfi_job *job);
