@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small situations under the interleaving explorer, each for many seeds: what can go wrong between
- * any two atomic operations goes wrong for some of them. Builds without -Dexplore=true skip.
- *
- * WEFT_SEED=N runs one seed of every situation, WEFT_SEEDS=N that many.
+ * Parking, the deque, workers and the primitives under the interleaving explorer; see explorer.h.
+ * Builds without -Dexplore=true skip.
  */
-#include "os/explore.h"
-
 #include <stdio.h>
 
 #ifndef WFI_EXPLORE
@@ -19,9 +15,9 @@ int main(void)
 
 #else
 
+#include "explorer.h"
+
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <weft/channel.h>
 #include <weft/event.h>
@@ -30,40 +26,9 @@ int main(void)
 #include <weft/semaphore.h>
 
 #include "base/alloc.h"
-#include "os/context.h"
-#include "os/thread.h"
 #include "sched/cancel.h"
 #include "sched/deque.h"
 #include "sched/runtime.h"
-
-static const struct wfi_park_ops explore_ops = {wfi_explore_now, wfi_explore_sleep,
-                                                wfi_explore_wake};
-
-static const char *situation;
-static uint64_t seed;
-
-static void check_(bool holds, const char *what, int line)
-{
-    if (holds)
-        return;
-    printf("%s, WEFT_SEED=%llu, step %llu: line %d: %s\n", situation, (unsigned long long)seed,
-           (unsigned long long)wfi_explore_steps(), line, what);
-    fflush(stdout);
-    _Exit(1);
-}
-#define check(condition) check_((condition), #condition, __LINE__)
-
-static struct wfi_thread start(void *(*fn)(void *), void *arg)
-{
-    struct wfi_thread thread;
-    check(wfi_thread_start(&thread, NULL, 0, fn, arg) == 0);
-    return thread;
-}
-
-static void join(struct wfi_thread thread)
-{
-    wfi_thread_join(&thread);
-}
 
 /* A waker, a canceller and a deadline compete for one wait. */
 
@@ -505,11 +470,7 @@ static void an_idle_worker_hears_of_work(void *unused)
     check(wfi_load(&count) == 4);
 }
 
-static const struct {
-    const char *name;
-    void (*fn)(void *);
-    int share; /* of the seeds, in percent: the larger ones take longer */
-} situations[] = {
+static const struct situation situations[] = {
     {"one_wins_a_wait", one_wins_a_wait, 100},
     {"a_cancel_is_never_lost", a_cancel_is_never_lost, 100},
     {"every_job_is_taken_once", every_job_is_taken_once, 100},
@@ -522,36 +483,9 @@ static const struct {
     {"an_idle_worker_hears_of_work", an_idle_worker_hears_of_work, 50},
 };
 
-static uint64_t from_environment(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 int main(void)
 {
-    static const char *const outcomes[] = {"done", "deadlock", "endless"};
-    uint64_t one = from_environment("WEFT_SEED", 0), many = from_environment("WEFT_SEEDS", 2000);
-    uint64_t first = one ? one : (uint64_t)wf_now() % 1000000007u;
-    printf("seeds from %llu\n", (unsigned long long)first);
-    wfi_park_ops = &explore_ops;
-    for (size_t i = 0; i < sizeof situations / sizeof *situations; i++) {
-        uint64_t runs = one ? 1 : many * (uint64_t)situations[i].share / 100, steps = 0;
-        situation = situations[i].name;
-        for (uint64_t n = 0; n < runs; n++) {
-            seed = first + n;
-            enum wfi_explore_outcome outcome = wfi_explore_run(
-                &(struct wfi_explore_options){.seed = seed}, situations[i].fn, NULL);
-            steps += wfi_explore_steps();
-            check_(outcome == WFI_EXPLORE_DONE, outcomes[outcome], __LINE__);
-        }
-        printf("ok %s: %llu seeds, %llu steps\n", situation, (unsigned long long)runs,
-               (unsigned long long)steps);
-    }
-#ifdef WFI_CONTEXT_COUNTED
-    printf("%llu switches\n", (unsigned long long)wfi_context_switch_count());
-#endif
-    return 0;
+    return explore_all(situations, sizeof situations / sizeof *situations);
 }
 
 #endif
