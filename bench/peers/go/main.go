@@ -174,9 +174,40 @@ func d6() {
 	fmt.Printf("D6.wake %g s\n", time.Since(start).Seconds())
 }
 
-func queue(name string, parties int) {
+func pingPong(name string, rounds int, threads bool) {
+	there, back := make(chan int), make(chan int)
+	start := time.Now()
+	go func() {
+		if threads {
+			runtime.LockOSThread()
+		}
+		for i := 0; i < rounds; i++ {
+			back <- <-there
+		}
+	}()
+	if threads {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
+	for i := 0; i < rounds; i++ {
+		there <- i
+		if <-back != i {
+			panic("ping-pong")
+		}
+	}
+	fmt.Printf("%s %g ns/round\n", name, float64(time.Since(start).Nanoseconds())/float64(rounds))
+}
+
+func d4() {
+	old := runtime.GOMAXPROCS(1)
+	pingPong("D4.fibers", 1000000, false)
+	runtime.GOMAXPROCS(old)
+	pingPong("D4.threads", 50000, true)
+}
+
+func queue(name string, parties int, slots int) {
 	const items = 4000000
-	pipe := make(chan uint64, 1024)
+	pipe := make(chan uint64, slots)
 	sums := make(chan uint64)
 	start := time.Now()
 	var producers sync.WaitGroup
@@ -206,17 +237,18 @@ func queue(name string, parties int) {
 	if total != uint64(parties)*each*(each+1)/2 {
 		panic("items lost")
 	}
-	fmt.Printf("E.%s %g items/s\n", name, items/time.Since(start).Seconds())
+	fmt.Printf("%s %g items/s\n", name, items/time.Since(start).Seconds())
 }
 
 func e() {
-	queue("1p1c", 1)
-	queue("2p2c", 2)
-	queue("8p8c", 8)
+	queue("E.1p1c", 1, 1024)
+	queue("E.2p2c", 2, 1024)
+	queue("E.8p8c", 8, 1024)
 }
 
 var workloads = map[string]func(){
-	"A1": a1, "A2": a2, "B": b, "C": c, "D1": d1, "D2": d2, "D3": d3, "D6": d6, "E": e,
+	"A1": a1, "A2": a2, "B": b, "C": c, "D1": d1, "D2": d2, "D3": d3, "D4": d4,
+	"D5": func() { queue("D5", 2, 128) }, "D6": d6, "E": e,
 	"K1": func() { crawlList(os.Args[2], readPaths(os.Args[3])) },
 	"K2": func() { crawlLinks(os.Args[2]) },
 }

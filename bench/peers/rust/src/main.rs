@@ -277,6 +277,25 @@ mod queues {
         }
     }
 
+    pub fn d4() {
+        const ROUNDS: u64 = 100_000;
+        let (there, from_there) = ::crossbeam::channel::bounded::<u64>(0);
+        let (back, from_back) = ::crossbeam::channel::bounded::<u64>(0);
+        let start = Instant::now();
+        let other = std::thread::spawn(move || {
+            for item in from_there {
+                back.send(item).unwrap();
+            }
+        });
+        for i in 0..ROUNDS {
+            there.send(i).unwrap();
+            assert_eq!(from_back.recv().unwrap(), i);
+        }
+        println!("D4.threads {} ns/round", nanoseconds_each(ROUNDS, start));
+        drop(there);
+        other.join().unwrap();
+    }
+
     /// One consumer is all the standard channel allows.
     pub fn standard() {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1024);
@@ -307,7 +326,7 @@ fn workloads(library: &str) -> &'static [Workload] {
             ("D6", on_tokio::d6),
         ],
         "rayon" => &[("A2", on_rayon::a2), ("B", on_rayon::b)],
-        "crossbeam" => &[("E", queues::crossbeam)],
+        "crossbeam" => &[("D4", queues::d4), ("E", queues::crossbeam)],
         "std" => &[("E", queues::standard)],
         _ => &[],
     }
