@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tasks submitted from outside, on two workers: A1, A2, C and G on threads and fibers, B on fibers.
- */
+/* Tasks submitted from outside, on two workers: threads, and fibers. */
 #include <weft/fibers.h>
 #include <weft/future.h>
 #include <weft/latch.h>
@@ -10,8 +9,6 @@
 #include "figure.h"
 
 #define TASKS 1000000
-#define FIB 32
-#define SPAWNS 3524577
 #define PRIME 112272535095293
 #define PRIMES 100
 
@@ -98,39 +95,6 @@ static void workload_a2(int argc, char **argv)
     wait_group("A2@threads", on_threads());
 }
 
-WF_TASK(int, fib, (int, n))
-
-int fib(struct wf_task *self, int n, int *ret)
-{
-    if (n < 2) {
-        *ret = n;
-        return 0;
-    }
-    int left, right, err;
-    fib_future future = fib_submit(wf_task_executor(self), n - 1);
-    err = fib(self, n - 2, &right);
-    if (err == 0)
-        err = fib_result(&future, &left, WF_FOREVER, NULL);
-    if (err == 0)
-        *ret = left + right;
-    return err;
-}
-WF_TASK_DEFINE(fib)
-
-static void workload_b(int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    struct wf_executor *on = on_fibers();
-    int result;
-    int64_t start = clock_ns();
-    fib_future future = fib_submit(on, FIB);
-    must(fib_result(&future, &result, WF_FOREVER, NULL));
-    figure_each("B@fibers", SPAWNS, start, "ns/spawn");
-    if (result != 2178309)
-        exit(1);
-    wf_executor_destroy(on);
-}
-
 static void round_trips(const char *name, struct wf_executor *on, size_t count, useconds_t rest_us)
 {
     int64_t *times = malloc(count * sizeof(*times));
@@ -206,8 +170,7 @@ static void workload_g(int argc, char **argv)
 }
 
 static const struct workload workloads[] = {
-    {"A1", workload_a1}, {"A2", workload_a2}, {"B", workload_b},
-    {"C", workload_c},   {"G", workload_g},   {NULL, NULL},
+    {"A1", workload_a1}, {"A2", workload_a2}, {"C", workload_c}, {"G", workload_g}, {NULL, NULL},
 };
 
 int main(int argc, char **argv)
