@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "exec/executor.h"
 #include "exec/scope.h"
+#include "os/clock.h"
 #include "os/sanitizer.h"
 #include "os/thread.h"
 #include "sync/local.h"
@@ -103,7 +104,7 @@ struct wf_future *wfi_future_create(struct wf_executor *on, const struct wf_task
     f->on = on;
     wfi_store_relaxed(&f->type, type);
     wfi_store_relaxed(&f->waiting, NULL);
-    wfi_store_relaxed(&f->born_or_code, (uint32_t)(wf_now() / 1000000));
+    wfi_store_relaxed(&f->born_or_code, (uint32_t)(wfi_now_coarse() / 1000000));
     /* release: pairs with the acquire of readers of the registry */
     wfi_store_release(&f->state, word);
     return f;

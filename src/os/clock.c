@@ -4,19 +4,31 @@
  */
 #include <weft/time.h>
 
+#include "os/clock.h"
+
 #include <time.h>
 
 #include "os/explore.h"
 
-int64_t wf_now(void)
+static int64_t read_clock(clockid_t which)
 {
 #ifdef WFI_EXPLORE
     if (wfi_explore_active())
         return wfi_explore_now();
 #endif
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(which, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t wf_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t wfi_now_coarse(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 wf_deadline wf_after(int64_t duration_ns)
