@@ -48,11 +48,19 @@ wfi_context_swap:
     .cfi_adjust_cfa_offset WFI_FRAME_R15
     stmxcsr WFI_FRAME_MXCSR(%rsp)
     fnstcw WFI_FRAME_X87CW(%rsp)
+    movl WFI_FRAME_MXCSR(%rsp), %eax
+    movzwl WFI_FRAME_X87CW(%rsp), %ecx
     movq %rsp, WFI_CONTEXT_SP(%rdi)
     movq WFI_CONTEXT_SP(%rsi), %rsp
+    /* Loading a control word costs more than the rest of the switch, and is seldom needed. */
+    cmpl %eax, WFI_FRAME_MXCSR(%rsp)
+    jne .Lrestore
+    cmpw %cx, WFI_FRAME_X87CW(%rsp)
+    je .Lrestore_general
 .Lrestore:
     ldmxcsr WFI_FRAME_MXCSR(%rsp)
     fldcw WFI_FRAME_X87CW(%rsp)
+.Lrestore_general:
     addq $WFI_FRAME_R15, %rsp
     .cfi_adjust_cfa_offset -WFI_FRAME_R15
     popq %r15

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/self.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 
@@ -47,16 +46,6 @@ int wfi_self_at_exit(void (*fn)(void *), void *value)
     at_exit.fn = fn;
     at_exit.value = value;
     return -pthread_setspecific(key, &at_exit);
-}
-
-int wfi_errno_get(void)
-{
-    return errno;
-}
-
-void wfi_errno_set(int value)
-{
-    errno = value;
 }
 
 void wfi_self_is_shared(void)

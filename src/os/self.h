@@ -9,6 +9,8 @@
 #ifndef WFI_OS_SELF_H
 #define WFI_OS_SELF_H
 
+#include <errno.h>
+
 /* Initial-exec: one instruction through the thread pointer, in the shared library too. */
 extern _Thread_local void *wfi_self_slot __attribute__((tls_model("initial-exec")));
 
@@ -29,8 +31,16 @@ static inline void wfi_self_set(void *value)
 int wfi_self_at_exit(void (*fn)(void *), void *value);
 
 /* errno of the calling thread, read and written by the fiber switch. */
-int wfi_errno_get(void);
-void wfi_errno_set(int value);
+static inline int wfi_errno_get(void)
+{
+    return errno;
+}
+
+static inline void wfi_errno_set(int value)
+{
+    errno = value;
+}
+
 /* Tells TSan that the calling thread's slot and errno serve several fibers in turn. */
 void wfi_self_is_shared(void);
 

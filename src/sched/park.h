@@ -54,6 +54,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "os/lock.h"
+#include "os/self.h"
 
 struct wfi_cancel;
 struct wfi_locals;
@@ -124,8 +125,14 @@ void wfi_wait_list_push_front(struct wfi_wait_list *list, struct wfi_wait_node *
 /* Unlinks the node; nothing happens if it is not linked. */
 void wfi_wait_list_remove(struct wfi_wait_list *list, struct wfi_wait_node *node);
 
+struct wfi_waiter *wfi_self_attach(void); /* the first call of a foreign thread */
+
 /* The calling party. Never NULL: a foreign thread gets its record on the first call. */
-struct wfi_waiter *wfi_self(void);
+static inline struct wfi_waiter *wfi_self(void)
+{
+    struct wfi_waiter *self = wfi_self_get();
+    return wfi_likely(self) ? self : wfi_self_attach();
+}
 
 /*
  * What a party leaves behind is cleared away by a layer above: the hook is called on the party

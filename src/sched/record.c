@@ -123,11 +123,8 @@ int wfi_record_attach(const char *name)
     return 0;
 }
 
-struct wfi_waiter *wfi_self(void)
+struct wfi_waiter *wfi_self_attach(void)
 {
-    struct wfi_waiter *self = wfi_self_get();
-    if (wfi_likely(self))
-        return self;
     int err = wfi_record_attach(NULL);
     wfi_assert(!err, "there is memory for the record of a thread that weft did not start");
     return wfi_self_get();

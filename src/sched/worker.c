@@ -736,10 +736,12 @@ void wfi_worker_notify(struct wfi_worker *worker)
 /* A sleeper to wake: one that slept on the caller's CPU, else any. */
 static int choose_sleeper(struct wfi_runtime *runtime)
 {
-    int here = wfi_thread_cpu(), any = -1;
+    int here = -1, any = -1;
     for (int i = 0; i < runtime->worker_count; i += 64)
         for (uint64_t mask = wfi_load(&runtime->idle[i / 64]); mask; mask &= mask - 1) {
             int index = i + __builtin_ctzll(mask);
+            if (here < 0)
+                here = wfi_thread_cpu();
             if (wfi_load_relaxed(&runtime->workers[index].cpu) == here)
                 return index;
             any = index;
