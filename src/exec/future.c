@@ -439,6 +439,11 @@ bool wfi_future_run(struct wf_future *f, bool nested)
     self->locals = f->locals;
     self->task = &task;
     wfi_store_relaxed(&self->task_name, type->name);
+    /* A fiber has the name of its task, so that a dump shows it. */
+    bool named = wfi_unlikely(wfi_load_relaxed(&f->state) & WFI_FUTURE_NAMED) &&
+                 self->kind == WFI_FIBER && !self->name[0];
+    if (named)
+        snprintf(self->name, sizeof self->name, "%s", wf_future_name(f));
     wfi_cancel_enter(&task.level, parent, false, deadline);
     f->frame = &task;
     /* The frame is announced; who asked before it was, left it to us. */
@@ -461,6 +466,8 @@ bool wfi_future_run(struct wf_future *f, bool nested)
     self->locals = outer_locals;
     self->task = task.outer;
     wfi_store_relaxed(&self->task_name, outer_name);
+    if (named)
+        self->name[0] = '\0';
 
     struct wfi_end_node *calls = publish(f);
     if (announces && (calls || scope)) {

@@ -91,7 +91,8 @@ static int leaves_pool(void *arg)
 /* CTX-04 */
 static int waits(void *arg)
 {
-    hold_go(wf_main_scope(), "child", 0);
+    struct wf_submit_options named = {.name = "child-0"};
+    hold_spawn_with(wf_main_scope(), &named, "child", 0);
     if (arg)
         spin_go(wf_main_scope());
     check_int(wf_event_wait(&started, party_soon()), 0);
@@ -350,8 +351,9 @@ static void the_dump_shows_who_waits_for_what(void **state)
     start(&p, "waits");
     read_until(&p, "ready");
     assert_int_equal(kill(p.pid, SIGUSR1), 0);
-    read_until(&p, "hold");
-    read_until(&p, "event");
+    read_until(&p, " child-0 task hold waiting ");
+    read_until(&p, " s for event 0x");
+    read_until(&p, "task hold running ");
     assert_int_equal(kill(p.pid, SIGINT), 0);
     assert_int_equal(finish(&p), 128 + SIGINT);
 }
