@@ -8,6 +8,7 @@
 #include <weft/worker.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "os/sanitizer.h"
@@ -79,10 +80,12 @@ void wfi_worker_slots_clear(struct wfi_worker *worker)
 
 /* Watches */
 
+enum { FIRST_ROOM = 64 };
+
 struct target {
     struct wfi_poll_target target;
     struct wf_watch *watch;
-    struct target *next; /* in the watch's list, or in its list of forgotten ones */
+    struct target *next; /* in the watch's list of forgotten ones */
     int fd;
     uint32_t interest;
 };
@@ -91,7 +94,8 @@ struct wf_watch {
     struct wf_watch_options options;
     struct wfi_worker *worker;
     struct wfi_timer timer;
-    struct target *targets;
+    struct target **targets; /* by descriptor; NULL for those not watched */
+    size_t target_room;
     /* An event that was fetched together with the one being dealt with may point to a target that
      * is forgotten meanwhile; so targets are reused, and freed with the watch. */
     struct target *spare;
@@ -101,10 +105,9 @@ struct wf_watch {
 
 static void free_watch(struct wf_watch *watch)
 {
-    for (struct target *t = watch->targets, *next; t; t = next) {
-        next = t->next;
-        wfi_free(t);
-    }
+    for (size_t fd = 0; fd < watch->target_room; fd++)
+        wfi_free(watch->targets[fd]);
+    wfi_free(watch->targets);
     for (struct target *t = watch->spare, *next; t; t = next) {
         next = t->next;
         wfi_free(t);
@@ -172,10 +175,24 @@ int wf_watch_open(const struct wf_watch_options *options, struct wf_watch **ret_
 
 static struct target *find_target(struct wf_watch *watch, int fd)
 {
-    struct target *target = watch->targets;
-    while (target && target->fd != fd)
-        target = target->next;
-    return target;
+    return fd >= 0 && (size_t)fd < watch->target_room ? watch->targets[fd] : NULL;
+}
+
+/* Makes room for the descriptor's target. Returns 0 or -ENOMEM. */
+static int make_room(struct wf_watch *watch, int fd)
+{
+    if ((size_t)fd < watch->target_room)
+        return 0;
+    size_t room = watch->target_room ? watch->target_room : FIRST_ROOM;
+    while (room <= (size_t)fd)
+        room *= 2;
+    struct target **grown = wfi_realloc(watch->targets, room * sizeof(struct target *));
+    if (!grown)
+        return -ENOMEM;
+    memset(grown + watch->target_room, 0, (room - watch->target_room) * sizeof(struct target *));
+    watch->targets = grown;
+    watch->target_room = room;
+    return 0;
 }
 
 static struct target *take_spare(struct wf_watch *watch)
@@ -194,12 +211,15 @@ static int set_interest(struct wf_watch *watch, int fd, unsigned interest)
     if (!target && !interest)
         return 0;
     if (!target) {
+        if (fd < 0)
+            return -EBADF;
+        if (make_room(watch, fd))
+            return -ENOMEM;
         target = take_spare(watch);
         if (!target)
             return -ENOMEM;
-        *target = (struct target){
-            .target = {target_ready}, .watch = watch, .fd = fd, .next = watch->targets};
-        watch->targets = target;
+        *target = (struct target){.target = {target_ready}, .watch = watch, .fd = fd};
+        watch->targets[fd] = target;
     }
     int err = wfi_netpoll_watch(watch->worker, fd, interest, &target->target);
     if (!err && interest) {
@@ -208,10 +228,7 @@ static int set_interest(struct wf_watch *watch, int fd, unsigned interest)
     }
     /* Forgotten, or never known: the descriptor may be closed already, which forgets it as well. */
     target->interest = 0;
-    struct target **link = &watch->targets;
-    while (*link != target)
-        link = &(*link)->next;
-    *link = target->next;
+    watch->targets[fd] = NULL;
     target->next = watch->spare;
     watch->spare = target;
     return interest ? err : 0;
@@ -244,8 +261,8 @@ void wf_watch_close(struct wf_watch *watch)
     if (!watch)
         return;
     wfi_tsan_acquire(watch);
-    while (watch->targets)
-        wf_watch_set(watch, watch->targets->fd, 0);
+    for (size_t fd = 0; fd < watch->target_room; fd++)
+        wf_watch_set(watch, (int)fd, 0);
     watch->closed = true;
     struct wfi_worker *worker = watch->worker;
     if (wfi_load(&worker->runtime->stopping) && worker->live == 0) {
