@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "man.h"
 
 static const struct command *const commands[] = {
     &crawl_command,
@@ -76,6 +77,10 @@ int main(int argc, char **argv)
         print_commands(stdout);
         return EXIT_DONE;
     }
+    /* Not in any help: the build makes the man pages with it. */
+    if (help && argc == 5 && strcmp(argv[2], "--man") == 0)
+        return man_print(find_command(argv[3]), commands, COMMAND_COUNT, WEFT_VERSION, argv[4],
+                         stdout);
     if (help)
         name = argv[2];
     const struct command *command = find_command(name);
