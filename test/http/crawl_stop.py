@@ -43,8 +43,8 @@ class SiteDies(unittest.TestCase):
 
     def test_each_url_has_a_record_or_an_error_record(self):
         for engine in ENGINES:
-            with self.subTest(engine), weft.Site("deep", 2000, delay=10) as site:
-                crawl = start("-q", "--engine", engine, "--select", "refs=a[href]@href", site.url,
+            with self.subTest(engine), weft.Site("deep", 2000, delay=20) as site:
+                crawl = start("-q", "-c", "8", "--engine", engine, "--select", "refs=a[href]@href", site.url,
                               stdout=subprocess.PIPE)
                 head = b"".join(crawl.stdout.readline() for _ in range(60))
                 site.kill()
@@ -70,11 +70,11 @@ class Interrupted(unittest.TestCase):
         for engine in ENGINES:
             for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
                 with self.subTest(f"{engine} {number.name}"), \
-                        weft.Site("deep", 2000, delay=10) as site, \
+                        weft.Site("deep", 2000, delay=20) as site, \
                         tempfile.TemporaryDirectory() as folder:
                     path, figures = os.path.join(folder, "out"), os.path.join(folder, "figures")
-                    crawl = start("-o", path, "--stats-json", figures, "--engine", engine, site.url,
-                                  stdout=subprocess.DEVNULL)
+                    crawl = start("-o", path, "--stats-json", figures, "--engine", engine, "-c",
+                                  "8", site.url, stdout=subprocess.DEVNULL)
                     site.wait_for_requests(60)
                     asked = time.monotonic()
                     crawl.send_signal(number)

@@ -174,7 +174,7 @@ class Servers(unittest.TestCase):
         }
         for engine in ("single", "threads", "fibers"):
             with self.subTest(engine), weft.Site("hostile") as site:
-                ran = weft.run("crawl", "-q", "--timeout", "1", "--max-body", "1", "--engine",
+                ran = weft.run("crawl", "-q", "--timeout", weft.TIMEOUT_S, "--max-body", "1", "--engine",
                                engine, site.url)
                 self.assertEqual((ran.status, ran.err), (0, b""))
                 records = weft.read_records(ran.out)

@@ -21,6 +21,8 @@ PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "weft"
 SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
 # How long anything may take that is expected to end by itself; only ever waited for in a failure.
 PATIENCE_S = 100
+# For pages that never come; an honest one takes a hundredth of it.
+TIMEOUT_S = 4 if SANITIZED else 1
 
 
 class Ran:
