@@ -46,8 +46,9 @@ format:
 	@tools/format
 
 install: deps-build
-	@tools/build $(BUILD) -Dprefix=$(PREFIX)
-	@meson install --no-rebuild -C $(BUILD)
+	@tools/build $(BUILD)
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@meson install -C $(BUILD)
 
 clean:
 	rm -rf build build-*
