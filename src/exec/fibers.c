@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fibers engine: a runtime, and a count of tasks that were handed to it and have not left it.
+ * The fibers engine: a runtime, and two counts: of tasks that were handed to it, and of those that
+ * have left it. Submitters write the one, workers the other, so they do not take a cache line from
+ * one another; they are equal when no task is under way, if `left` is read first.
  *
- * The count goes up before `closed` is looked at, and shutdown sets `closed` before it looks at the
- * count, both sequentially consistent: either the submitter sees the executor closed, or the
+ * `submitted` goes up before `closed` is looked at, and shutdown sets `closed` before it looks at
+ * the counts, all sequentially consistent: either the submitter sees the executor closed, or the
  * shutdown waits for its task. The last task to leave looks at `closed` while its fiber still
  * lives, and destroy waits for all fibers, so it looks at live memory.
  */
@@ -21,7 +23,8 @@ struct fibers {
     struct wf_executor base;
     struct wfi_runtime *runtime;
     WFI_ATOMIC(bool) closed, canceling;
-    _Alignas(64) WFI_ATOMIC(size_t) tasks;
+    _Alignas(64) WFI_ATOMIC(size_t) submitted;
+    _Alignas(64) WFI_ATOMIC(size_t) left;
     struct wfi_lock lock;
     struct wfi_wait_list leavers; /* under the lock */
 };
@@ -33,7 +36,8 @@ static struct fibers *fibers_of(const struct wf_executor *base)
 
 static void leave(struct fibers *on)
 {
-    bool last = wfi_fetch_sub(&on->tasks, 1) == 1 && wfi_load(&on->closed);
+    size_t left = wfi_fetch_add(&on->left, 1) + 1;
+    bool last = wfi_load(&on->closed) && left == wfi_load(&on->submitted);
     wfi_tsan_release(on); /* destroy waits for all fibers, by ways that TSan is not told of */
     if (!last)
         return;
@@ -64,7 +68,7 @@ static int submit(struct wf_executor *base, struct wf_future *f, int priority,
 {
     (void)priority;
     struct fibers *on = fibers_of(base);
-    wfi_fetch_add(&on->tasks, 1);
+    wfi_fetch_add(&on->submitted, 1);
     if (wfi_unlikely(wfi_load(&on->closed))) {
         leave(on);
         return wf_error_set(reterr, -EPIPE, "executor %s is shut down", base->name);
@@ -84,7 +88,8 @@ static int shut_down(struct wf_executor *base, enum wf_shutdown mode, wf_deadlin
         wfi_store(&on->canceling, true);
     struct wfi_wait_node node = {0};
     wfi_lock_lock(&on->lock);
-    if (wfi_load(&on->tasks) == 0) {
+    size_t left = wfi_load(&on->left);
+    if (left == wfi_load(&on->submitted)) {
         wfi_lock_unlock(&on->lock);
         return 0;
     }

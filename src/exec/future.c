@@ -177,8 +177,11 @@ void wfi_future_release(struct wf_future *f, uint32_t bits)
 {
     if (f == &no_memory)
         return;
-    /* seq_cst: the last to release sees all that the other wrote */
-    uint32_t left = wfi_fetch_and(&f->state, ~bits) & ~bits;
+    /* acquire: pairs with the other's release below, for all that it wrote */
+    uint32_t left = wfi_load_acquire(&f->state) & ~bits;
+    if (left & (WFI_FUTURE_HANDLE | WFI_FUTURE_ENGINE))
+        /* seq_cst: the last to release sees all that the other wrote */
+        left = wfi_fetch_and(&f->state, ~bits) & ~bits;
     if (!(left & (WFI_FUTURE_HANDLE | WFI_FUTURE_ENGINE)))
         destroy(f, left);
 }
@@ -217,8 +220,8 @@ bool wfi_future_remove(struct wf_future *f, struct wfi_end_node *node)
 /* Ends the list and serves it, but for callbacks, which are returned in the order they came. */
 static struct wfi_end_node *publish(struct wf_future *f)
 {
-    struct wfi_end_node *node = NULL;
-    if (wfi_cas(&f->waiting, &node, WFI_ENDED_LIST))
+    struct wfi_end_node *node = wfi_load_relaxed(&f->waiting); /* the swaps below decide */
+    if (!node && wfi_cas(&f->waiting, &node, WFI_ENDED_LIST))
         return NULL;
     struct wfi_lock *lock = wfi_future_lock(f);
     struct wfi_wake_list wake = {NULL, NULL};

@@ -134,9 +134,11 @@ void wfi_runtime_submit(struct wfi_runtime *runtime, struct wfi_job *job)
     wfi_tsan_release(job);
     wfi_tsan_checks_off();
     struct wfi_record *record = wfi_waking_begin(runtime);
-    if (!worker || worker->runtime != runtime || !wfi_deque_push(&worker->deque, job))
+    bool inside = worker && worker->runtime == runtime;
+    if (!inside || !wfi_deque_push(&worker->deque, job))
         wfi_injector_push(runtime, job);
-    wfi_runtime_wake_one(runtime);
+    if (!inside || runtime->worker_count > 1) /* else the only worker is the caller's */
+        wfi_runtime_wake_one(runtime);
     wfi_waking_end(record);
     wfi_tsan_checks_on();
 }
