@@ -56,7 +56,7 @@ static void run(struct wfi_job *job, struct wfi_worker *worker)
     if (wfi_unlikely(refusal))
         wfi_future_refuse(f, refusal->code, refusal);
     else if (wfi_unlikely(wfi_load_relaxed(&on->canceling)))
-        wf_future_cancel(f);
+        wfi_future_cancel_pending(f);
     else if (wfi_future_claim(f))
         wfi_future_run(f, false);
     wfi_future_release(f, WFI_FUTURE_ENGINE);

@@ -272,7 +272,8 @@ static void call_back(struct wf_future *f, struct wfi_end_node *calls)
     }
 }
 
-void wfi_future_serve(struct wf_future *f)
+/* Ends the list and tells the scope; the state is an end already. */
+static void serve(struct wf_future *f)
 {
     uint32_t word = wfi_load_relaxed(&f->state);
     call_back(f, publish(f));
@@ -362,7 +363,7 @@ void wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
         wfi_store_relaxed(&f->born_or_code, (uint32_t)code);
     }
     swap_end(f, state);
-    wfi_future_serve(f);
+    serve(f);
 }
 
 void wfi_future_refuse(struct wf_future *f, int code, const struct wf_error *error)
@@ -379,7 +380,7 @@ void wfi_future_refuse(struct wf_future *f, int code, const struct wf_error *err
     f->error = kept;
     wfi_store_relaxed(&f->born_or_code, (uint32_t)code);
     swap_end(f, WF_FUTURE_FAILED);
-    wfi_future_serve(f);
+    serve(f);
 }
 
 /* The deadline that holds in a scope, unless the scope is around the caller and so in view. */
@@ -620,26 +621,47 @@ enum wf_future_state wf_future_state(const struct wf_future *f)
 
 /* Cancelling */
 
+/* PENDING to CANCELED; the caller serves the future when it can. */
+static bool remove_pending(struct wf_future *f)
+{
+    uint32_t word = wfi_load_acquire(&f->state);
+    while (wfi_future_state(word) == WF_FUTURE_PENDING) {
+        uint32_t next =
+            (word & ~(uint32_t)(WFI_FUTURE_STATE | WFI_FUTURE_COUNTED)) | WF_FUTURE_CANCELED;
+        if (!wfi_cas(&f->state, &word, next))
+            continue;
+        if (word & WFI_FUTURE_COUNTED)
+            f->on->ops->forget(f->on);
+        wfi_locals_release(f->locals);
+        f->chain = NULL;
+        return true;
+    }
+    return false;
+}
+
+void wfi_future_serve_removed(struct wf_future *f)
+{
+    const struct wf_task_type *type = wfi_future_type(f);
+    if (type->drop_args)
+        type->drop_args(f->data);
+    serve(f);
+}
+
+void wfi_future_cancel_pending(struct wf_future *f)
+{
+    if (remove_pending(f))
+        wfi_future_serve_removed(f);
+}
+
 enum wf_cancel_result wfi_future_cancel_quietly(struct wf_future *f, bool *ret_must_serve)
 {
-    *ret_must_serve = false;
+    *ret_must_serve = remove_pending(f);
+    if (*ret_must_serve)
+        return WF_CANCEL_REMOVED;
     uint32_t word = wfi_load_acquire(&f->state);
     for (;;) {
         uint32_t next;
         switch (wfi_future_state(word)) {
-        case WF_FUTURE_PENDING:
-            next = (word & ~(uint32_t)(WFI_FUTURE_STATE | WFI_FUTURE_COUNTED)) | WF_FUTURE_CANCELED;
-            if (!wfi_cas(&f->state, &word, next))
-                continue;
-            if (word & WFI_FUTURE_COUNTED)
-                f->on->ops->forget(f->on);
-            const struct wf_task_type *type = wfi_future_type(f);
-            if (type->drop_args)
-                type->drop_args(f->data);
-            wfi_locals_release(f->locals);
-            f->chain = NULL;
-            *ret_must_serve = true;
-            return WF_CANCEL_REMOVED;
         case WF_FUTURE_RUNNING:
             if (word & WFI_FUTURE_ASKED)
                 return WF_CANCEL_ASKED;
@@ -666,7 +688,7 @@ enum wf_cancel_result wf_future_cancel(struct wf_future *f)
     bool must_serve;
     enum wf_cancel_result result = wfi_future_cancel_quietly(f, &must_serve);
     if (must_serve)
-        wfi_future_serve(f);
+        wfi_future_serve_removed(f);
     return result;
 }
 

@@ -183,9 +183,15 @@ bool wfi_future_help(struct wf_future *f);
 /* Waits with no regard to cancellation; 0 or -ETIMEDOUT. */
 int wfi_future_wait_anyway(struct wf_future *f, wf_deadline deadline);
 
-/* PENDING to CANCELED without serving the list: the caller calls wfi_future_served when it can. */
+/*
+ * Cancels. When that was PENDING to CANCELED, *ret_must_serve is set and the caller calls
+ * serve_removed when it holds no lock: that drops the arguments, which is the user's code, and ends
+ * the list.
+ */
 enum wf_cancel_result wfi_future_cancel_quietly(struct wf_future *f, bool *ret_must_serve);
-void wfi_future_serve(struct wf_future *f);
+void wfi_future_serve_removed(struct wf_future *f);
+/* Cancels a future that has not started, and leaves any other alone. */
+void wfi_future_cancel_pending(struct wf_future *f);
 
 /* The lock of the future's list; many futures share one. */
 struct wfi_lock *wfi_future_lock(const struct wf_future *f);

@@ -289,7 +289,7 @@ void wf_map_close(struct wf_map *map)
         bool must_serve;
         wfi_future_cancel_quietly(slot->future, &must_serve);
         if (must_serve)
-            wfi_future_serve(slot->future);
+            wfi_future_serve_removed(slot->future);
         wf_future_drop(&slot->future);
         if (slot->chunk)
             chunk_release(slot->chunk);

@@ -11,7 +11,7 @@
  *  3. The scope's lock is taken with no other lock held. While it is held, running children may be
  *     asked, and the executor told that a queued one has gone (an executor's lock is inside the
  *     scope's); but the lists of those that are cancelled unstarted are served after it is
- * released, because serving comes back here.
+ * released, because serving calls the user's code and comes back here.
  *
  * Cancelling is done twice over: the scope's own level is asked, which the children have in view,
  * and each child is asked itself, because a wait is only interrupted through its own party's
@@ -113,7 +113,7 @@ static void cancel_children(struct scope *scope)
     while (removed) {
         struct wf_future *child = removed;
         removed = child->chain;
-        wfi_future_serve(child);
+        wfi_future_serve_removed(child);
     }
 }
 

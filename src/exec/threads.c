@@ -522,7 +522,7 @@ static int shut_down(struct wf_executor *base, enum wf_shutdown mode, wf_deadlin
         struct wf_future *f;
         while ((f = pop(pool))) {
             wfi_lock_unlock(&pool->lock);
-            wf_future_cancel(f);
+            wfi_future_cancel_pending(f); /* not one that a waiter has taken, and runs */
             wfi_future_release(f, WFI_FUTURE_ENGINE);
             wfi_lock_lock(&pool->lock);
         }

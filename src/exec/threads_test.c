@@ -439,6 +439,33 @@ static void cancelled(struct wf_executor *on)
     wf_event_fini(&release);
 }
 
+WF_TASK(int, block_within, (struct wf_event *, release))
+
+/* Waits for a task of its own pool, and so runs it itself. */
+int block_within(struct wf_task *self, struct wf_event *release, int *ret)
+{
+    block_future f = block_submit(wf_task_executor(self), release);
+    return block_result(&f, ret, WF_FOREVER, NULL);
+}
+WF_TASK_DEFINE(block_within)
+
+static void shutdown_leaves_alone_what_a_waiter_runs(void **state)
+{
+    (void)state;
+    struct wf_executor *on;
+    struct wf_event release;
+    wf_event_init(&release);
+    wfi_store(&ran, 0);
+    assert_int_equal(wf_threads_create(&(struct wf_threads_options){.workers = 1}, &on, NULL), 0);
+    block_within_future f = block_within_submit(on, &release);
+    reach(&ran, 1);
+    assert_int_equal(wf_executor_shutdown(on, WF_SHUTDOWN_CANCEL, WF_NOW), -ETIMEDOUT);
+    wf_event_set(&release);
+    assert_int_equal(block_within_result(&f, NULL, party_soon(), NULL), 0);
+    wf_executor_destroy(on);
+    wf_event_fini(&release);
+}
+
 static void shutdown_cancels_what_has_not_started(void **state)
 {
     (void)state;
@@ -504,6 +531,7 @@ int main(void)
         cmocka_unit_test(submit_after_shutdown_is_refused),
         cmocka_unit_test(shutdown_waits_for_all),
         cmocka_unit_test(shutdown_cancels_what_has_not_started),
+        cmocka_unit_test(shutdown_leaves_alone_what_a_waiter_runs),
         cmocka_unit_test(shutdown_need_not_wait),
         cmocka_unit_test(memory_may_run_out),
     };
