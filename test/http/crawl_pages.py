@@ -96,10 +96,10 @@ class Pages(unittest.TestCase):
             self.assertEqual([r["url"] for r in weft.read_records(ran.out)], [site.url])
             self.assertEqual(site.stats()["requests"], 1)
 
-    def test_50_pages_of_100_ms_are_fetched_together(self):
+    def test_50_slow_pages_are_fetched_together(self):
         for engine in ("threads", "fibers"):
-            # Long enough for all to be on their way before the first is answered.
-            delay = 1000 if weft.SANITIZED else 100
+            # Long enough for all to be on their way before the first is answered, on a busy machine too.
+            delay = 1000
             with self.subTest(engine), weft.Site("latency", 50, delay=delay) as site:
                 urls = [urllib.parse.urljoin(site.url, page["path"])
                         for page in site.manifest()["urls"] if page["path"] != "/"]
@@ -108,9 +108,9 @@ class Pages(unittest.TestCase):
                 self.assertEqual(ran.status, 0)
                 self.assertEqual(len(weft.read_records(ran.out)), 50)
                 self.assertEqual(site.stats()["in_flight_max"], 50)
-                self.assertGreaterEqual(ran.seconds, 0.1)
+                self.assertGreaterEqual(ran.seconds, 1)
                 if not weft.SANITIZED:
-                    self.assertLess(ran.seconds, 2)  # one after another: 5
+                    self.assertLess(ran.seconds, 10)  # one after another: 50
 
     def test_a_depth_limit_cuts_the_same_pages_on_each_engine(self):
         with weft.Site("deep", PAGES) as site:
