@@ -14,12 +14,12 @@ struct wfi_worker;
 
 struct wfi_record {
     struct wfi_waiter waiter;
-    struct wfi_worker *worker;             /* when the thread is a worker of a runtime */
-    int wake_fd;                           /* made by the first wait in poll(2), else -1 */
-    WFI_ATOMIC(bool) polling;              /* the wait is in poll(2): wake through wake_fd */
-    WFI_ATOMIC(uint32_t) used;             /* 1 while a thread owns the record */
-    WFI_ATOMIC(int) tid;                   /* the kernel's number */
-    void *blocks;                          /* cache of task blocks, see exec/block.c */
+    struct wfi_worker *worker; /* when the thread is a worker of a runtime */
+    int wake_fd;               /* made by the first wait in poll(2), else -1 */
+    WFI_ATOMIC(bool) polling;  /* the wait is in poll(2): wake through wake_fd */
+    WFI_ATOMIC(uint32_t) used; /* 1 while a thread owns the record */
+    WFI_ATOMIC(int) tid;       /* the kernel's number */
+    void *blocks;              /* cache of task blocks, see exec/block.c */
     /* A runtime other than its own whose worker the thread is about to wake: that runtime is not
      * freed meanwhile. Written by the thread. */
     WFI_ATOMIC(struct wfi_runtime *) waking;

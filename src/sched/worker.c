@@ -704,9 +704,8 @@ void wfi_worker_fini(struct wfi_worker *worker)
 struct wfi_record *wfi_waking_begin(struct wfi_runtime *runtime)
 {
     struct wfi_waiter *self = wfi_self();
-    struct wfi_record *record = self->kind == WFI_FIBER
-                                    ? wfi_fiber_record((struct wfi_fiber *)self)
-                                    : (struct wfi_record *)self;
+    struct wfi_record *record = self->kind == WFI_FIBER ? wfi_fiber_record((struct wfi_fiber *)self)
+                                                        : (struct wfi_record *)self;
     if (record->worker && record->worker->runtime == runtime)
         return NULL; /* a runtime joins its workers before it goes */
     /* relaxed: the publication that follows releases it, and what makes destroy go on comes after
