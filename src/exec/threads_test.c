@@ -415,6 +415,11 @@ static void cancelled(struct wf_executor *on)
     int threads = strcmp(wf_executor_engine(on), "threads") == 0 ? (int)wf_executor_workers(on) : 0;
     for (int i = 0; i < threads; i++)
         all[i] = block_submit(on, &release);
+    for (int running = 0; running < threads; wfi_yield()) { /* no thread is left for what follows */
+        running = wf_future_state(first.future) == WF_FUTURE_RUNNING;
+        for (int i = 0; i < threads; i++)
+            running += wf_future_state(all[i].future) == WF_FUTURE_RUNNING;
+    }
     for (int i = 0; i < 50; i++)
         f[i] = count_submit(on);
     check_int(wf_executor_shutdown(on, WF_SHUTDOWN_CANCEL, WF_NOW), -ETIMEDOUT);
