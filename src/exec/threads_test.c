@@ -415,10 +415,10 @@ static void cancelled(struct wf_executor *on)
     int threads = strcmp(wf_executor_engine(on), "threads") == 0 ? (int)wf_executor_workers(on) : 0;
     for (int i = 0; i < threads; i++)
         all[i] = block_submit(on, &release);
-    for (int running = 0; running < threads; wfi_yield()) { /* no thread is left for what follows */
-        running = wf_future_state(first.future) == WF_FUTURE_RUNNING;
+    for (int begun = 0; begun < threads; wfi_yield()) { /* no thread is left for what follows */
+        begun = wf_future_state(first.future) == WF_FUTURE_RUNNING;
         for (int i = 0; i < threads; i++)
-            running += wf_future_state(all[i].future) == WF_FUTURE_RUNNING;
+            begun += wf_future_state(all[i].future) == WF_FUTURE_RUNNING;
     }
     for (int i = 0; i < 50; i++)
         f[i] = count_submit(on);
