@@ -37,15 +37,14 @@ static struct fibers *fibers_of(const struct wf_executor *base)
 static void leave(struct fibers *on)
 {
     size_t left = wfi_fetch_add(&on->left, 1) + 1;
-    bool last = wfi_load(&on->closed) && left == wfi_load(&on->submitted);
+    if (wfi_load(&on->closed) && left == wfi_load(&on->submitted)) {
+        struct wfi_wake_list wake = {NULL, NULL};
+        wfi_lock_lock(&on->lock);
+        wfi_wake_list_claim_all(&wake, &on->leavers);
+        wfi_lock_unlock(&on->lock);
+        wfi_wake_all(&wake);
+    }
     wfi_tsan_release(on); /* destroy waits for all fibers, by ways that TSan is not told of */
-    if (!last)
-        return;
-    struct wfi_wake_list wake = {NULL, NULL};
-    wfi_lock_lock(&on->lock);
-    wfi_wake_list_claim_all(&wake, &on->leavers);
-    wfi_lock_unlock(&on->lock);
-    wfi_wake_all(&wake);
 }
 
 static void run(struct wfi_job *job, struct wfi_worker *worker)
