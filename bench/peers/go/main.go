@@ -248,7 +248,7 @@ func e() {
 
 var workloads = map[string]func(){
 	"A1": a1, "A2": a2, "B": b, "C": c, "D1": d1, "D2": d2, "D3": d3, "D4": d4,
-	"D5": func() { queue("D5", 2, 128) }, "D6": d6, "E": e,
+	"D5": func() { queue("D5", 2, 128) }, "D6": d6, "E": e, "F4": f4,
 	"K1": func() { crawlList(os.Args[2], readPaths(os.Args[3])) },
 	"K2": func() { crawlLinks(os.Args[2]) },
 }
