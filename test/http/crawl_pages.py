@@ -8,7 +8,6 @@ import urllib.parse
 
 import weft
 
-ENGINES = ("single", "threads", "fibers")
 PAGES = int(os.environ.get("WEFT_CRAWL_PAGES", 400 if weft.SANITIZED else 2000))
 POSTS = ("--select", "href=a.post-item-title@href", "--select", "title=a.post-item-title")
 
@@ -71,7 +70,7 @@ class Pages(unittest.TestCase):
         return records, told
 
     def test_blog_gives_its_50_pages_and_their_posts_on_each_engine(self):
-        for engine in ENGINES:
+        for engine in weft.ENGINES:
             with self.subTest(engine):
                 records, _ = self.check_site(engine, "blog", 50, *POSTS, with_posts=True)
                 lists = [r for r in records if "/sitehome/p/" in r["url"]]
@@ -79,7 +78,7 @@ class Pages(unittest.TestCase):
                 self.assertTrue(all(len(r["fields"]["href"]) == 20 for r in lists))
 
     def test_deep_gives_the_manifest_in_little_memory_over_few_connections(self):
-        for engine in ENGINES:
+        for engine in weft.ENGINES:
             with self.subTest(engine):
                 _, told = self.check_site(engine, "deep", PAGES)
                 if not weft.SANITIZED:
@@ -97,10 +96,10 @@ class Pages(unittest.TestCase):
             self.assertEqual(site.stats()["requests"], 1)
 
     def test_50_slow_pages_are_fetched_together(self):
-        for engine in ("threads", "fibers"):
+        def check(engine):
             # Long enough for all to be on their way before the first is answered, on a busy machine too.
             delay = 1000
-            with self.subTest(engine), weft.Site("latency", 50, delay=delay) as site:
+            with weft.Site("latency", 50, delay=delay) as site:
                 urls = [urllib.parse.urljoin(site.url, page["path"])
                         for page in site.manifest()["urls"] if page["path"] != "/"]
                 self.assertEqual(len(urls), 50)
@@ -111,11 +110,12 @@ class Pages(unittest.TestCase):
                 self.assertGreaterEqual(ran.seconds, 1)
                 if not weft.SANITIZED:
                     self.assertLess(ran.seconds, 10)  # one after another: 50
+        weft.together(check, "threads", "fibers")
 
     def test_a_depth_limit_cuts_the_same_pages_on_each_engine(self):
         with weft.Site("deep", PAGES) as site:
             cuts = []
-            for engine in ENGINES:
+            for engine in weft.ENGINES:
                 records, _ = self.crawl(site, engine, "--depth", "2")
                 self.assertLessEqual(max(r["depth"] for r in records), 2)
                 cuts.append(sorted((r["url"], r["depth"]) for r in records))
@@ -126,7 +126,7 @@ class Pages(unittest.TestCase):
 
     def test_max_pages_is_a_limit(self):
         with weft.Site("deep", 400) as site:
-            for engine in ENGINES:
+            for engine in weft.ENGINES:
                 records, _ = self.crawl(site, engine, "--max-pages", "30")
                 self.assertEqual(len([r for r in records if "location" not in r]), 30)
 

@@ -11,8 +11,6 @@ import unittest
 
 import weft
 
-ENGINES = ("single", "threads", "fibers")
-
 
 def start(*args, stdout):
     return subprocess.Popen([weft.PROGRAM, "crawl", *args], stdin=subprocess.DEVNULL,
@@ -42,11 +40,11 @@ class SiteDies(unittest.TestCase):
         return [record for record in records if "error" in record]
 
     def test_each_url_has_a_record_or_an_error_record(self):
-        for engine in ENGINES:
-            with self.subTest(engine), weft.Site("deep", 2000, delay=20) as site:
+        def check(engine):
+            with weft.Site("deep", 2000, delay=20) as site:
                 crawl = start("-q", "-c", "8", "--engine", engine, "--select", "refs=a[href]@href", site.url,
                               stdout=subprocess.PIPE)
-                head = b"".join(crawl.stdout.readline() for _ in range(60))
+                head = b"".join(crawl.stdout.readline() for _ in range(40))
                 site.kill()
                 tail = crawl.stdout.read()
                 _, err = crawl.communicate(timeout=weft.PATIENCE_S)
@@ -63,39 +61,41 @@ class SiteDies(unittest.TestCase):
                                      "transfer closed with [0-9]+ bytes remaining to read)")
                 self.assertTrue(all(record["status"] for record in records
                                     if "error" not in record))
+        weft.together(check, *weft.ENGINES)
 
 
 class Interrupted(unittest.TestCase):
     def test_what_is_reported_as_done_is_in_the_file(self):
-        for engine in ENGINES:
-            for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-                with self.subTest(f"{engine} {number.name}"), \
-                        weft.Site("deep", 2000, delay=20) as site, \
-                        tempfile.TemporaryDirectory() as folder:
-                    path, figures = os.path.join(folder, "out"), os.path.join(folder, "figures")
-                    crawl = start("-o", path, "--stats-json", figures, "--engine", engine, "-c",
-                                  "8", site.url, stdout=subprocess.DEVNULL)
-                    site.wait_for_requests(60)
-                    asked = time.monotonic()
-                    crawl.send_signal(number)
-                    _, err = crawl.communicate(timeout=weft.PATIENCE_S)
-                    seconds = time.monotonic() - asked
-                    self.assertEqual(crawl.returncode, status, err)
-                    self.assertLess(seconds, 5)
-                    with open(path, "rb") as file:
-                        records = weft.read_records(file.read())
-                    with open(figures) as file:
-                        told = json.load(file)
-                    self.assertGreater(len(records), 20)
-                    self.assertLess(len(records), 2000)
-                    self.assertEqual(told["pages"], len(records))
-                    self.assertEqual(len({record["url"] for record in records}), len(records))
-                    self.assertFalse([record for record in records if "error" in record])
-                    last = err.decode().splitlines()[-1]
-                    self.assertRegex(last, rf"^{len(records)} pages  \d+/s  .*  0 in flight  ")
+        def check(case):
+            engine, number, status = case
+            with weft.Site("deep", 2000, delay=20) as site, \
+                    tempfile.TemporaryDirectory() as folder:
+                path, figures = os.path.join(folder, "out"), os.path.join(folder, "figures")
+                crawl = start("-o", path, "--stats-json", figures, "--engine", engine, "-c",
+                              "8", site.url, stdout=subprocess.DEVNULL)
+                site.wait_for_requests(40)
+                asked = time.monotonic()
+                crawl.send_signal(number)
+                _, err = crawl.communicate(timeout=weft.PATIENCE_S)
+                seconds = time.monotonic() - asked
+                self.assertEqual(crawl.returncode, status, err)
+                self.assertLess(seconds, 5)
+                with open(path, "rb") as file:
+                    records = weft.read_records(file.read())
+                with open(figures) as file:
+                    told = json.load(file)
+                self.assertGreater(len(records), 20)
+                self.assertLess(len(records), 2000)
+                self.assertEqual(told["pages"], len(records))
+                self.assertEqual(len({record["url"] for record in records}), len(records))
+                self.assertFalse([record for record in records if "error" in record])
+                last = err.decode().splitlines()[-1]
+                self.assertRegex(last, rf"^{len(records)} pages  \d+/s  .*  0 in flight  ")
+        weft.together(check, *((engine, *how) for engine in weft.ENGINES for how in (
+            (signal.SIGINT, 130), (signal.SIGTERM, 143))))
 
     def test_one_that_waits_for_a_page_that_never_comes_ends_at_once(self):
-        for engine in ENGINES:
+        for engine in weft.ENGINES:
             with self.subTest(engine), weft.Site("hostile") as site:
                 crawl = start("-q", "--engine", engine, site.url + "hang", stdout=subprocess.PIPE)
                 site.wait_for_requests(1)

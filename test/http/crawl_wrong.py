@@ -151,7 +151,7 @@ class Servers(unittest.TestCase):
     def test_nobody_there(self):
         holder, port = refused_port()
         with holder:
-            for engine in ("single", "threads", "fibers"):
+            for engine in weft.ENGINES:
                 for url, why in ((f"http://127.0.0.1:{port}/", "Failed to connect"),
                                  ("http://name.invalid/", "Could not resolve host: name.invalid")):
                     ran, record = self.crawl_one(url, "--engine", engine)
@@ -172,8 +172,8 @@ class Servers(unittest.TestCase):
             "/huge-chunks": (200, "the body is larger than 1048576 bytes"),
             "/reset": (200, "Recv failure: Connection reset by peer"),
         }
-        for engine in ("single", "threads", "fibers"):
-            with self.subTest(engine), weft.Site("hostile") as site:
+        def check(engine):
+            with weft.Site("hostile") as site:
                 ran = weft.run("crawl", "-q", "--timeout", weft.TIMEOUT_S, "--max-body", "1", "--engine",
                                engine, site.url)
                 self.assertEqual((ran.status, ran.err), (0, b""))
@@ -198,6 +198,7 @@ class Servers(unittest.TestCase):
                                  f"GET {last['url']}: more than 20 redirects in a row")
                 self.assertTrue(all("error" not in record and record["status"] == 302
                                     for record in pages.values()))
+        weft.together(check, *weft.ENGINES)
 
     def test_a_seed_that_redirects_to_another_host_is_not_followed_and_said(self):
         with weft.Site("deep", 2000) as site:

@@ -13,7 +13,6 @@ import unittest
 
 import weft
 
-ENGINES = ("single", "threads", "fibers")
 SIZES = {"www.baidu.com": 2443, "packages.example": 18818, "www.sina.com.cn": 572160,
          "www.163.com": 695359, "news.qq.com": 6216, "www.ifeng.com": 251170, "www.ce.cn": 107852,
          "news.baidu.com": 73977, "www.people.com.cn": 152458, "news.163.com": 208375,
@@ -47,7 +46,7 @@ class Growing(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def growing_page():
     with http.server.HTTPServer(("127.0.0.1", 0), Growing) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/"
@@ -73,7 +72,7 @@ class Get(unittest.TestCase):
     def test_lines_in_the_order_of_the_list_one_for_each_time_a_url_is_given(self):
         with weft.Site("sites") as site:
             urls = twelve(site)
-            for engine in ENGINES:
+            for engine in weft.ENGINES:
                 ran = self.get("--engine", engine, "-j", "4", *urls)
                 self.assertEqual((ran.status, ran.err), (0, b""))
                 self.check_last(12)
@@ -89,24 +88,24 @@ class Get(unittest.TestCase):
 
     def test_as_completed_reports_what_is_there_first(self):
         with weft.Site("hostile") as site:
-            for engine in ("threads", "fibers"):
-                ran = self.get("--engine", engine, "--as-completed", "--timeout", weft.TIMEOUT_S,
-                               site.url + "hang", site.url + "good")
+            hang, good = site.url + "hang", site.url + "good"
+            lines = [f"Read 0 from {hang}  ! GET {hang}: the deadline passed", f"Read 4096 from {good}"]
+
+            def check(case):
+                engine, *order = case
+                ran = weft.run("get", "--engine", engine, *order, "--timeout", weft.TIMEOUT_S, hang, good)
                 self.assertEqual(ran.status, 1)
-                self.check_last(2)
-                self.assertEqual(self.lines, [
-                    f"Read 4096 from {site.url}good",
-                    f"Read 0 from {site.url}hang  ! GET {site.url}hang: the deadline passed"])
-                ran = self.get("--engine", engine, "--timeout", weft.TIMEOUT_S, site.url + "hang",
-                               site.url + "good")
-                self.assertEqual([line.split()[3] for line in self.lines[:2]],
-                                 [site.url + "hang", site.url + "good"])
+                *told, last = ran.out.decode().splitlines()
+                self.assertEqual(told, lines[::-1] if order else lines)
+                self.assertRegex(last, r"^Download 2 sites in \d+\.\d+ seconds$")
+            weft.together(check, *((engine, *order) for engine in weft.ENGINES if engine != "single"
+                                   for order in ((), ("--as-completed",))))
 
     def test_a_size_that_differs_from_an_earlier_answer_is_marked(self):
         # Each answer takes 100 ms, so five workers have five requests in flight.
         with weft.Site("sites", delay=100) as site:
             urls = twelve(site)
-            self.assertEqual(self.get("--engine", "single", "--sizes", self.path, *urls).status, 0)
+            self.assertEqual(self.get("-j", "4", "--sizes", self.path, *urls).status, 0)
             with open(self.path) as file:
                 kept = dict(reversed(line.split()) for line in file)
             self.assertEqual(kept, {url: str(size_of(url)) for url in urls})
@@ -128,7 +127,7 @@ class Get(unittest.TestCase):
 
     def test_statuses_and_short_bodies_are_marked(self):
         with weft.Site("hostile") as site:
-            for engine in ENGINES:
+            for engine in weft.ENGINES:
                 ran = self.get("--engine", engine, site.url + "missing", site.url + "early",
                                site.url + "good", site.url + "reset", site.url + "garbage",
                                site.url + "loop")
@@ -204,7 +203,7 @@ class Get(unittest.TestCase):
         self.assertEqual((ran.status, ran.out, len(ran.lines)), (1, b"", 1), ran.err)
 
     def test_interrupted(self):
-        for engine in ENGINES:
+        for engine in weft.ENGINES:
             with self.subTest(engine), weft.Site("hostile") as site:
                 child = subprocess.Popen(
                     [weft.PROGRAM, "get", "--engine", engine, site.url + "good", site.url + "hang"],

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.parse
@@ -23,6 +24,7 @@ SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
 PATIENCE_S = 100
 # For pages that never come; an honest one takes a hundredth of it.
 TIMEOUT_S = 4 if SANITIZED else 1
+ENGINES = ("single", "threads", "fibers")
 
 
 class Ran:
@@ -59,17 +61,34 @@ def run(*args, stdin=None, stdout=None, cwd=None):
 
 def wait4(child):
     """wait4 with an end: a run that hangs is killed, which is seen in its status."""
-    def too_long(*_):
-        child.kill()
-    before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(PATIENCE_S)
+    too_long = threading.Timer(PATIENCE_S, os.kill, (child.pid, signal.SIGKILL))
+    too_long.start()
     try:
         pid, status, usage = os.wait4(child.pid, 0)
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        too_long.cancel()
+        too_long.join()
     child.returncode = os.waitstatus_to_exitcode(status)
     return pid, child.returncode, usage
+
+
+def together(case, *arguments):
+    """Calls case(argument) for all of them at once, a thread each: cases that wait for the same
+    seconds. The first that failed is raised, with its argument."""
+    failures = []
+
+    def call(argument):
+        try:
+            case(argument)
+        except Exception as failure:
+            failures.append((argument, failure))
+    threads = [threading.Thread(target=call, args=(argument,)) for argument in arguments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for argument, failure in failures:
+        raise AssertionError(f"{argument}: {failure}") from failure
 
 
 class Site:
