@@ -36,6 +36,7 @@ struct wf_main_options {
     int64_t drain_ns;   /* time to end after the first signal; 0: 10 s */
     int workers;        /* of the fibers runtime; 0: one per usable CPU */
     size_t stack_bytes; /* reserved for each fiber; 0: 256 KiB */
+    bool no_processes;  /* does without the helper that makes processes: see weft/processes.h */
 };
 
 /*

@@ -297,7 +297,9 @@ static int run_root(struct main_state *state, struct wf_error *reterr)
 static int run(struct main_state *state, const struct wf_main_options *options,
                struct wf_error *reterr)
 {
-    int err = wfi_main_before_threads ? wfi_main_before_threads(reterr) : 0;
+    int err = 0;
+    if (wfi_main_before_threads && !options->no_processes)
+        err = wfi_main_before_threads(reterr);
     if (err)
         return err;
     struct wf_fibers_options fibers = {

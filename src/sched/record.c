@@ -144,3 +144,18 @@ void wfi_record_each(void (*fn)(struct wfi_record *, void *), void *arg)
     for (struct wfi_record *r = wfi_load_acquire(&newest); r; r = wfi_load_relaxed(&r->older))
         fn(r, arg);
 }
+
+void wfi_record_forked(const char *name)
+{
+    struct wfi_record *own = (struct wfi_record *)wfi_self_get();
+    /* acquire: pairs with the release in publish */
+    for (struct wfi_record *r = wfi_load_acquire(&newest); r; r = wfi_load_relaxed(&r->older)) {
+        r->wake_fd = -1;
+        wfi_store_relaxed(&r->polling, false);
+        wfi_store_relaxed(&r->used, r == own ? 1 : 0);
+    }
+    if (own)
+        wfi_record_adopt(own, name);
+    else
+        wfi_record_attach(name);
+}

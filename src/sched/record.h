@@ -44,6 +44,13 @@ struct wfi_record *wfi_record_take(void);
 void wfi_record_adopt(struct wfi_record *record, const char *name);
 void wfi_record_give(struct wfi_record *record);
 
+/*
+ * In a process that was forked while the other had one thread, and is to be a process of its own:
+ * the caller's record starts anew, under this name; no other is in use, and descriptors that
+ * records kept are the other process's.
+ */
+void wfi_record_forked(const char *name);
+
 /* Visits every record ever made, in use or not. Takes no lock. */
 void wfi_record_each(void (*fn)(struct wfi_record *, void *), void *arg);
 
