@@ -54,13 +54,13 @@ static int take(struct crawl *crawl, struct frontier_item **ret_item)
 }
 
 /* With the lock: adds where the page leads to. Returns how many URLs are new, or -ENOMEM. */
-static int add_links(struct crawl *crawl, struct page_reader *reader, struct frontier_item *item)
+static int add_links(struct crawl *crawl, struct page *page, struct frontier_item *item)
 {
     char text[WF_URL_BYTES_MAX], base_text[WF_URL_BYTES_MAX];
     struct wf_url link, base = item->url;
     int fresh = 0;
-    if (page_is_redirect(reader)) {
-        const char *to = reader->answer.location;
+    if (page->location) {
+        const char *to = page->location;
         if (wf_url_canonical(&item->url, to, strlen(to), text, sizeof text, &link, NULL) < 0)
             return 0;
         int verdict = frontier_add_redirect(crawl->frontier, item, &link);
@@ -69,12 +69,11 @@ static int add_links(struct crawl *crawl, struct page_reader *reader, struct fro
         return verdict < 0 ? verdict : verdict == FRONTIER_NEW;
     }
     size_t len;
-    const char *ref = wf_extract_base(reader->extract, &len);
-    if (ref && wf_url_canonical(&item->url, ref, len, base_text, sizeof base_text, &link, NULL) > 0)
+    const char *ref = page->base;
+    if (ref && wf_url_canonical(&item->url, ref, strlen(ref), base_text, sizeof base_text, &link,
+                                NULL) > 0)
         base = link;
-    size_t count = wf_extract_link_count(reader->extract);
-    for (size_t i = 0; i < count; i++) {
-        ref = wf_extract_link(reader->extract, i, &len);
+    while ((ref = page_next_link(page, &len))) {
         if (wf_url_canonical(&base, ref, len, text, sizeof text, &link, NULL) < 0)
             continue; /* mailto:, javascript:, nonsense */
         int verdict = frontier_add_link(crawl->frontier, item, &link);
@@ -85,45 +84,29 @@ static int add_links(struct crawl *crawl, struct page_reader *reader, struct fro
     return fresh;
 }
 
-static void count(struct crawl *crawl, const struct page_reader *reader)
+static void count(struct crawl *crawl, const struct page *page)
 {
     crawl->counts.pages++;
-    crawl->counts.bytes += reader->answer.body_len;
-    if (reader->err)
+    crawl->counts.bytes += page->body_len;
+    if (page->err)
         crawl->counts.errors++;
-    if (reader->answer.status)
+    if (page->status)
         crawl->counts.fetched++;
-    if (reader->answer.connection_used)
+    if (page->connection_used)
         crawl->counts.connections_used++;
-    else if (reader->answer.status)
+    else if (page->status)
         crawl->counts.connections_opened++;
 }
 
-/* A chain of redirects that has gone on for too long ends here, and its last record says so. */
-static void end_chain(struct page_reader *reader, const struct frontier_item *item)
-{
-    if (page_is_redirect(reader) && item->redirects >= FRONTIER_REDIRECTS_MAX)
-        reader->err =
-            wf_error_set(&reader->error, -ELOOP, "GET %s: more than %d redirects in a row",
-                         item->text, FRONTIER_REDIRECTS_MAX);
-}
-
 /* Records a page and adds its links. Whatever happens, the item is done afterwards. */
-static void finish(struct crawl *crawl, struct page_reader *reader, struct frontier_item *item)
+static void finish(struct crawl *crawl, struct page *page, struct frontier_item *item)
 {
-    const char *line;
-    size_t len;
     struct wf_error error = {0};
-    end_chain(reader, item);
-    int err = page_record(reader, item->text, item->depth, &line, &len);
-    if (err)
-        wf_error_set(&error, err, NULL);
-    else
-        err = output_add(crawl->output, line, len, &error);
+    int err = output_add(crawl->output, page->line, page->line_len, &error);
     lock(crawl);
     if (!err) {
-        count(crawl, reader);
-        int fresh = add_links(crawl, reader, item);
+        count(crawl, page);
+        int fresh = add_links(crawl, page, item);
         if (fresh < 0)
             err = wf_error_set(&error, fresh, NULL);
         else if (fresh)
@@ -139,10 +122,14 @@ static void finish(struct crawl *crawl, struct page_reader *reader, struct front
     unlock(crawl);
 }
 
-static void give_back(struct crawl *crawl, struct frontier_item *item)
+/* A page without a record: the crawl has been cancelled, or ends for want of memory. */
+static void give_back(struct crawl *crawl, struct frontier_item *item, int err)
 {
     lock(crawl);
+    if (err != -ECANCELED && !crawl->failure.code)
+        wf_error_set(&crawl->failure, err, NULL);
     frontier_done(crawl->frontier, item);
+    wf_condition_notify_all(&crawl->more);
     unlock(crawl);
 }
 
@@ -156,12 +143,15 @@ int crawl_worker(struct wf_task *self, struct crawl *crawl, wf_none *ret)
     if (err)
         return wf_task_fail(self, err, "%s", wf_strerror(err));
     while ((err = take(crawl, &item)) == 0) {
-        err = page_fetch(&reader, item->text, wf_after(crawl->options->timeout_ns));
+        struct page_request request = {item->text, item->depth,
+                                       item->redirects >= FRONTIER_REDIRECTS_MAX};
+        struct page page;
+        err = page_fetch(&reader, &request, wf_after(crawl->options->timeout_ns), &page);
         if (err) {
-            give_back(crawl, item);
+            give_back(crawl, item, err);
             break;
         }
-        finish(crawl, &reader, item);
+        finish(crawl, &page, item);
     }
     page_reader_fini(&reader);
     return err == -EPIPE ? 0 : err;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "crawl/frontier.h"
+
 int page_reader_init(struct page_reader *reader, struct wf_http *http,
                      const struct page_select *selects, size_t select_count)
 {
@@ -45,7 +47,7 @@ static bool is_html(const char *content_type)
 static int on_head(void *arg, int status, const char *content_type)
 {
     struct page_reader *reader = arg;
-    reader->status = status;
+    (void)status;
     reader->is_html = is_html(content_type);
     wf_extract_reset(reader->extract, content_type);
     return 0;
@@ -55,27 +57,6 @@ static int on_body(void *arg, const char *data, size_t len)
 {
     struct page_reader *reader = arg;
     return reader->is_html ? wf_extract_feed(reader->extract, data, len) : 0;
-}
-
-int page_fetch(struct page_reader *reader, const char *url, wf_deadline deadline)
-{
-    struct wf_http_request request = {
-        .url = url, .on_head = on_head, .on_body = on_body, .arg = reader};
-    wf_http_response_fini(&reader->answer);
-    wf_extract_reset(reader->extract, NULL);
-    reader->is_html = false;
-    reader->status = 0;
-    memset(&reader->error, 0, sizeof reader->error);
-    reader->err = wf_http_fetch(reader->http, &request, &reader->answer, deadline, &reader->error);
-    int err = wf_extract_finish(reader->extract);
-    if (err && !reader->err)
-        reader->err = wf_error_set(&reader->error, err, "%s: %s", url, wf_strerror(err));
-    return reader->err == -ECANCELED ? -ECANCELED : 0;
-}
-
-bool page_is_redirect(const struct page_reader *reader)
-{
-    return !reader->err && reader->answer.location != NULL;
 }
 
 static void write_fields(struct page_reader *reader)
@@ -96,8 +77,8 @@ static void write_fields(struct page_reader *reader)
     wf_json_write_end(json);
 }
 
-int page_record(struct page_reader *reader, const char *url, uint32_t depth, const char **ret_line,
-                size_t *ret_len)
+static int write_record(struct page_reader *reader, const struct page_request *request,
+                        struct page *page)
 {
     struct wf_json_writer *json = reader->json;
     size_t title_len;
@@ -105,11 +86,11 @@ int page_record(struct page_reader *reader, const char *url, uint32_t depth, con
     wf_json_writer_clear(json);
     wf_json_write_object(json);
     wf_json_write_key(json, "url");
-    wf_json_write_string(json, url, strlen(url));
+    wf_json_write_string(json, request->url, strlen(request->url));
     wf_json_write_key(json, "status");
-    wf_json_write_int(json, reader->answer.status);
+    wf_json_write_int(json, page->status);
     wf_json_write_key(json, "bytes");
-    wf_json_write_uint(json, reader->answer.body_len);
+    wf_json_write_uint(json, page->body_len);
     wf_json_write_key(json, "title");
     wf_json_write_string(json, title, title_len);
     wf_json_write_key(json, "links");
@@ -117,18 +98,77 @@ int page_record(struct page_reader *reader, const char *url, uint32_t depth, con
     wf_json_write_key(json, "fields");
     write_fields(reader);
     wf_json_write_key(json, "depth");
-    wf_json_write_uint(json, depth);
+    wf_json_write_uint(json, request->depth);
     wf_json_write_key(json, "elapsed_ms");
     wf_json_write_int(json, (reader->answer.elapsed_ns + 500000) / 1000000);
-    if (page_is_redirect(reader)) {
+    if (page->location) {
         wf_json_write_key(json, "location");
-        wf_json_write_string(json, reader->answer.location, strlen(reader->answer.location));
+        wf_json_write_string(json, page->location, strlen(page->location));
     }
-    if (reader->err) {
+    if (page->err) {
         wf_json_write_key(json, "error");
         wf_json_write_string(json, reader->error.text, strlen(reader->error.text));
     }
     wf_json_write_end(json);
     wf_json_write_line_end(json);
-    return wf_json_writer_text(json, ret_line, ret_len);
+    return wf_json_writer_text(json, &page->line, &page->line_len);
+}
+
+/* Puts together what the reader holds. */
+static int give_page(struct page_reader *reader, const struct page_request *request, int err,
+                     struct page *ret_page)
+{
+    const struct wf_http_response *answer = &reader->answer;
+    struct page page = {.status = answer->status,
+                        .body_len = answer->body_len,
+                        .connection_used = answer->connection_used,
+                        .base = wf_extract_base(reader->extract, NULL),
+                        .extract = reader->extract};
+    if (!err && answer->location && request->last_redirect)
+        err = wf_error_set(&reader->error, -ELOOP, "GET %s: more than %d redirects in a row",
+                           request->url, FRONTIER_REDIRECTS_MAX);
+    page.err = err;
+    if (!err)
+        page.location = answer->location;
+    err = write_record(reader, request, &page);
+    if (!err)
+        *ret_page = page;
+    return err;
+}
+
+static void forget_page(struct page_reader *reader)
+{
+    wf_http_response_fini(&reader->answer);
+    wf_extract_reset(reader->extract, NULL);
+    reader->is_html = false;
+    memset(&reader->error, 0, sizeof reader->error);
+}
+
+int page_fetch(struct page_reader *reader, const struct page_request *request, wf_deadline deadline,
+               struct page *ret_page)
+{
+    struct wf_http_request get = {
+        .url = request->url, .on_head = on_head, .on_body = on_body, .arg = reader};
+    forget_page(reader);
+    int err = wf_http_fetch(reader->http, &get, &reader->answer, deadline, &reader->error);
+    int parsed = wf_extract_finish(reader->extract);
+    if (parsed && !err)
+        err = wf_error_set(&reader->error, parsed, "%s: %s", request->url, wf_strerror(parsed));
+    return err == -ECANCELED ? err : give_page(reader, request, err, ret_page);
+}
+
+int page_fail(struct page_reader *reader, const struct page_request *request,
+              const struct wf_error *error, struct page *ret_page)
+{
+    forget_page(reader);
+    wf_extract_finish(reader->extract);
+    reader->error = *error;
+    return give_page(reader, request, error->code, ret_page);
+}
+
+const char *page_next_link(struct page *page, size_t *ret_len)
+{
+    if (page->extract)
+        return wf_extract_link(page->extract, page->links_read++, ret_len);
+    return page->links.at == page->links.end ? NULL : parcel_bytes(&page->links, ret_len);
 }

@@ -12,11 +12,37 @@
 #include <weft/json.h>
 #include <weft/url.h>
 
+#include "parcel.h"
+
 /* --select NAME=CSS[@ATTR] */
 struct page_select {
     char *name;
     struct wf_css *css;
 };
+
+struct page_request {
+    const char *url;
+    uint32_t depth;     /* for the record */
+    bool last_redirect; /* a redirect from here would be one too many in a row */
+};
+
+/* What came of a request. Everything in it is whoever's gave it, until the next request there. */
+struct page {
+    int err; /* why there is no (whole) page, or 0 */
+    int status;
+    size_t body_len;
+    bool connection_used;
+    const char *location; /* where a redirect leads to, or NULL */
+    const char *base;     /* what links are relative to if not the URL, or NULL */
+    const char *line;     /* its record, as a line of JSON */
+    size_t line_len;
+    const struct wf_extract *extract; /* the links are here, or behind one another in a parcel */
+    size_t links_read;
+    struct parcel_walk links;
+};
+
+/* The next link of the page as it stands there, NUL-terminated; NULL when there are no more. */
+const char *page_next_link(struct page *page, size_t *ret_len);
 
 struct page_reader {
     struct wf_http *http;
@@ -27,9 +53,7 @@ struct page_reader {
 
     /* The page at hand. */
     bool is_html;
-    int status;
     struct wf_http_response answer;
-    int err; /* why there is no (whole) page, or 0 */
     struct wf_error error;
 };
 
@@ -39,19 +63,16 @@ int page_reader_init(struct page_reader *reader, struct wf_http *http,
 void page_reader_fini(struct page_reader *reader);
 
 /*
- * Fetches `url` and takes it apart; what came of it is in the reader until the next call.
- * Returns 0, or -ECANCELED when the caller was cancelled: then there is nothing to record.
+ * Fetches a page, takes it apart and makes its record.
+ * Returns 0, or -ECANCELED when the caller was cancelled, or -ENOMEM: then there is no record.
  */
-int page_fetch(struct page_reader *reader, const char *url, wf_deadline deadline);
+int page_fetch(struct page_reader *reader, const struct page_request *request, wf_deadline deadline,
+               struct page *ret_page);
 
 /*
- * The record of the page, as a line of JSON; the reader's until the next call.
- * Returns 0 or -ENOMEM.
+ * The record of a page that could not be asked for, with the reason given. Returns 0 or -ENOMEM.
  */
-int page_record(struct page_reader *reader, const char *url, uint32_t depth, const char **ret_line,
-                size_t *ret_len);
-
-/* Whether the answer is a redirect with somewhere to go. */
-bool page_is_redirect(const struct page_reader *reader);
+int page_fail(struct page_reader *reader, const struct page_request *request,
+              const struct wf_error *error, struct page *ret_page);
 
 #endif
