@@ -101,8 +101,7 @@ static int serve_until_signal(const struct site *site, const struct site_values 
                                           .port = (uint16_t)values->port,
                                           .delay_ns = WF_MILLISECONDS(values->delay_ms)};
     struct wf_error error = {0};
-    int status =
-        wf_main(&(struct wf_main_options){.no_processes = true}, serve, &options, &error);
+    int status = wf_main(&(struct wf_main_options){.no_processes = true}, serve, &options, &error);
     if (status < 0) {
         fprintf(stderr, "weft site: %s\n", error.text);
         return EXIT_FAILED;

@@ -231,6 +231,7 @@ WF_END_DECLS
 /* For the functions that WF_TASK makes: NAME_result, NAME_map and their like. */
 #include <weft/future.h>
 #include <weft/map.h>
+#include <weft/process.h>
 
 #ifndef __cplusplus
 

@@ -205,6 +205,13 @@
     {                                                                                              \
         wf_future_drop(&wfi_f->future);                                                            \
     }                                                                                              \
+    WF_TASK_UNUSED_ static inline int NAME##_process_(                                             \
+        const struct wf_process_options *wfi_options, struct wf_process **wfi_ret,                 \
+        struct wf_error *wfi_reterr WF_TASK_OPEN_ FORMALS)                                         \
+    {                                                                                              \
+        struct NAME##_args wfi_args = {WF_TASK_OPEN_ INITS};                                       \
+        return wf_process_create(wfi_options, &NAME##_task, &wfi_args, wfi_ret, wfi_reterr);       \
+    }                                                                                              \
     WF_TASK_UNUSED_ static inline int NAME##_pull_(void (*wfi_next)(void), void *wfi_arg,          \
                                                    void *wfi_ret)                                  \
     {                                                                                              \

@@ -89,8 +89,8 @@ int wfi_ancillary_memory(const void *bytes, size_t len)
     return fd;
 }
 
-const void *wfi_ancillary_map(int fd, size_t len)
+void *wfi_ancillary_map(int fd, size_t len)
 {
-    void *at = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     return at == MAP_FAILED ? NULL : at;
 }

@@ -30,7 +30,7 @@ ssize_t wfi_ancillary_receive(int fd, void *buf, size_t room, int *ret_fds, size
 
 /* A new piece of memory with a copy of the bytes; returns its descriptor or a negative code. */
 int wfi_ancillary_memory(const void *bytes, size_t len);
-/* Maps such memory, for good, to be read. Returns NULL when there is no room. */
-const void *wfi_ancillary_map(int fd, size_t len);
+/* Maps such memory, for good; writing to it changes the copy here only. NULL: there is no room. */
+void *wfi_ancillary_map(int fd, size_t len);
 
 #endif

@@ -31,7 +31,7 @@ typedef int wfi_related_entry(const void *blob, size_t blob_bytes, const int *fd
 struct wfi_related_options {
     const char *name;         /* shown by ps, cut to 15 bytes; NULL: weft_related */
     wfi_related_entry *entry; /* of this image: it is named by its address */
-    const void *blob;         /* copied, of any size */
+    const void *blob;         /* copied, of any size; the child may write to its own */
     size_t blob_bytes;
     const int *fds; /* stay the caller's; the child has copies */
     size_t fd_count;
