@@ -68,6 +68,14 @@ int wfi_handle_init(struct wfi_handle *handle, int fd)
     return handle->desc ? 0 : -ENOMEM;
 }
 
+void wfi_handle_set_fd(struct wfi_handle *handle, int fd)
+{
+    wfi_lock_lock(&handle->desc->lock); /* a late event of the desc's last owner may be looking */
+    handle->desc->fd = fd;
+    wfi_lock_unlock(&handle->desc->lock);
+    handle->fd = fd;
+}
+
 static bool finish(struct wfi_handle *handle, bool last)
 {
     if (!last)

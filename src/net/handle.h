@@ -18,6 +18,8 @@ struct wfi_handle {
 
 /* Returns 0 or -ENOMEM; fd stays the caller's on failure. */
 int wfi_handle_init(struct wfi_handle *handle, int fd);
+/* For a handle that was made before its descriptor, with -1; before anybody waits. */
+void wfi_handle_set_fd(struct wfi_handle *handle, int fd);
 
 /* Every operation stands between enter and leave; leave returns true when the object is to be
  * freed. */

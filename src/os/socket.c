@@ -342,20 +342,10 @@ ssize_t wfi_fd_readv(int fd, const struct iovec *parts, int count)
     return RETRY(readv(fd, parts, count));
 }
 
-ssize_t wfi_socket_write(int fd, const void *buf, size_t len)
-{
-    return RETRY(send(fd, buf, len, MSG_NOSIGNAL));
-}
-
-ssize_t wfi_socket_writev(int fd, const struct iovec *parts, int count)
-{
-    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
-    return RETRY(sendmsg(fd, &message, MSG_NOSIGNAL));
-}
-
 /*
- * splice and sendfile take no MSG_NOSIGNAL. SIGPIPE is kept back while they run, and one that they
- * raised (it goes to the calling thread) is taken out before the mask is put back.
+ * splice, sendfile and writes to pipes take no MSG_NOSIGNAL. SIGPIPE is kept back while they run,
+ * and one that they raised (it goes to the calling thread) is taken out before the mask is put
+ * back.
  */
 struct pipe_guard {
     sigset_t before;
@@ -383,6 +373,29 @@ static void pipe_guard_end(struct pipe_guard *guard, ssize_t result)
             ;
     }
     pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
+}
+
+static ssize_t pipe_writev(int fd, const struct iovec *parts, int count)
+{
+    struct pipe_guard guard;
+    pipe_guard_begin(&guard);
+    ssize_t n = RETRY(writev(fd, parts, count));
+    pipe_guard_end(&guard, n);
+    return n;
+}
+
+/* A pipe refuses send; that costs little beside what the guard does. */
+ssize_t wfi_socket_write(int fd, const void *buf, size_t len)
+{
+    ssize_t n = RETRY(send(fd, buf, len, MSG_NOSIGNAL));
+    return n == -ENOTSOCK ? pipe_writev(fd, &(struct iovec){(void *)buf, len}, 1) : n;
+}
+
+ssize_t wfi_socket_writev(int fd, const struct iovec *parts, int count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+    ssize_t n = RETRY(sendmsg(fd, &message, MSG_NOSIGNAL));
+    return n == -ENOTSOCK ? pipe_writev(fd, parts, count) : n;
 }
 
 ssize_t wfi_fd_splice(int from, int to, size_t len)

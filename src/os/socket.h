@@ -87,7 +87,8 @@ int wfi_socket_connect_finish(int fd);
 /* Takes a connection. `ret_peer` may be NULL. Connections already broken are passed over. */
 int wfi_socket_accept(int fd, struct wfi_sockaddr *ret_peer, int *ret_fd);
 
-/* Each returns the count of bytes (0 from a read: the end), or -EAGAIN or another error. */
+/* Each returns the count of bytes (0 from a read: the end), or -EAGAIN or another error. All take
+ * pipes too. */
 ssize_t wfi_fd_read(int fd, void *buf, size_t len);
 ssize_t wfi_fd_readv(int fd, const struct iovec *parts, int count);
 ssize_t wfi_socket_write(int fd, const void *buf, size_t len);
