@@ -405,7 +405,7 @@ static const struct situation situations[] = {
     {"nested_waits_end", nested_waits_end, 50},
     {"a_shutdown_loses_no_future", a_shutdown_loses_no_future, 50},
     {"a_walk_gives_each_once", a_walk_gives_each_once, 50},
-    {"a_runtime_goes_right_after_a_wake", a_runtime_goes_right_after_a_wake, 50},
+    {"a_runtime_goes_right_after_a_wake", a_runtime_goes_right_after_a_wake, 500},
     {"a_closed_queue_keeps_count", a_closed_queue_keeps_count, 100},
 };
 
