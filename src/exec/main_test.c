@@ -111,8 +111,7 @@ static int cleans_up(void *arg)
     fflush(stdout);
     int err = wf_event_wait(&release, party_soon());
     printf("root %s\n", wf_error_name(err));
-    WF_SHIELD(wf_after(WF_SECONDS(60)))
-    {
+    WF_SHIELD(wf_after(WF_SECONDS(60))) {
         printf("cleaned up %d\n", wf_sleep(wf_after(WF_MILLISECONDS(5))));
     }
     return 0;
@@ -190,12 +189,15 @@ static int leaves_queue(void *arg)
     return 0;
 }
 
-static int scenario(const char *name)
+static int scenario(const char *name, pid_t parent)
 {
     struct wf_main_options options = {.workers = 2};
     struct wf_error error;
     int status = -1;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody who burns the CPU */
+    /* A failed test leaves nobody who burns the CPU, also when it failed before this. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        return 1;
     wf_event_init(&release);
     wf_event_init(&started);
     if (strcmp(name, "returns") == 0)
@@ -245,7 +247,9 @@ static void start(struct program *p, const char *name)
     /* Read here: in a child of Valgrind's the link is Valgrind's own program. */
     char path[4096] = "";
     assert_in_range(readlink("/proc/self/exe", path, sizeof path - 1), 1, sizeof path - 2);
-    char *argv[] = {(char *)"main_test", (char *)(uintptr_t)name, NULL};
+    char parent[16];
+    snprintf(parent, sizeof parent, "%d", (int)getpid());
+    char *argv[] = {(char *)"main_test", (char *)(uintptr_t)name, parent, NULL};
     posix_spawn_file_actions_t actions;
     assert_int_equal(pipe(ends), 0);
     posix_spawn_file_actions_init(&actions);
@@ -434,8 +438,8 @@ static void a_signal_ends_the_wait_for_pools(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1)
-        return scenario(argv[1]);
+    if (argc == 3)
+        return scenario(argv[1], (pid_t)atoi(argv[2]));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_roots_result_is_the_exit_status),
         cmocka_unit_test(tasks_left_behind_are_cancelled_and_awaited),
