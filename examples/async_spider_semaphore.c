@@ -28,8 +28,7 @@ WF_TASK(wf_none, async_craw, (const char *, url))
 /* Who comes in when the first of a wave may have left begins another. */
 static void enter(void)
 {
-    WF_LOCKED(&lock)
-    {
+    WF_LOCKED(&lock) {
         if (++inside > inside_max)
             inside_max = inside;
         if (waves == 0 || wf_now() - wave_ns >= WF_SECONDS(sleep_s)) {
@@ -41,8 +40,7 @@ static void enter(void)
 
 static void leave(void)
 {
-    WF_LOCKED(&lock)
-    {
+    WF_LOCKED(&lock) {
         inside--;
     }
 }

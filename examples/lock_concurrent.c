@@ -56,8 +56,7 @@ static int draw(void *arg)
     int err = 0;
     if (!account->lock)
         return take(name, account, AMOUNT);
-    WF_LOCKED(account->lock)
-    {
+    WF_LOCKED(account->lock) {
         err = take(name, account, AMOUNT);
     }
     return err;

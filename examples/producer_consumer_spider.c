@@ -85,8 +85,7 @@ static int do_craw(void *arg)
 static int write_links(struct output *fout, const struct links *results)
 {
     int failed = 0;
-    WF_LOCKED(&fout->lock)
-    {
+    WF_LOCKED(&fout->lock) {
         for (size_t i = 0; i < results->count; i++) {
             print_link(&results->at[i], fout->file);
             fputc('\n', fout->file);

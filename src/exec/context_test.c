@@ -100,8 +100,7 @@ static void context(struct wf_executor *on)
     check_int(seen, 5);
 
     /* One that never runs gives its context back too. */
-    WF_SCOPE(never, on, WF_NOW)
-    {
+    WF_SCOPE(never, on, WF_NOW) {
         change_user_spawn(never, 1);
     }
     check_int(user_set(7), 0);

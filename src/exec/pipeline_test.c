@@ -60,8 +60,7 @@ static int run_line(struct wf_executor *on, struct line *line)
     check_int(numbers_create(&options, &line->in, NULL), 0);
     check_int(numbers_create(&options, &line->doubled, NULL), 0);
     int err = 0;
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         check_int(wf_stage_start(scope, &(struct wf_stage){.name = "x", .copies = -1}), -EINVAL);
         struct wf_stage stages[] = {
             {.name = "source", .work = source, .arg = line, .out = line->in.channel},

@@ -52,8 +52,7 @@ static void tries(struct wf_executor *on)
         -EINVAL);
     check_int(trial.calls, 0);
 
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         wf_scope_cancel(scope);
         check_int(wf_retry(&slow, attempt, &trial, WF_FOREVER, &error), -ECANCELED);
         check_int(error.code, -ECANCELED);

@@ -46,8 +46,7 @@ int fails_after(struct wf_task *self, struct wf_event *release, int code, int *r
     (void)ret;
     wfi_fetch_add(&waiting, 1);
     int err = wf_event_wait(release, party_soon());
-    WF_SHIELD(wf_after(WF_SECONDS(10)))
-    {
+    WF_SHIELD(wf_after(WF_SECONDS(10))) {
         err = wf_sleep(wf_after(WF_MILLISECONDS(1)));
     }
     return wf_task_fail(self, code, "clean-up: %d", err);
@@ -101,8 +100,7 @@ static void child_fails(struct wf_executor *on)
     wf_event_init(&release);
     struct wf_error error;
     int err = 0, body = 0;
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         if (wf_executor_workers(on) > 1 || strcmp(wf_executor_engine(on), "fibers") == 0) {
             for (int i = 0; i < 2; i++)
                 hold_spawn(scope, &release);
@@ -136,8 +134,7 @@ int parent(struct wf_task *self, struct wf_executor *on, struct wf_event *releas
 {
     (void)self;
     int err = 0;
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         for (int i = 0; i < *children; i++)
             hold_spawn(scope, release);
         err = wf_scope_join(scope, NULL);
@@ -205,8 +202,7 @@ static void cleanup_fails(struct wf_executor *on)
     wf_event_init(&release);
     struct wf_error error;
     int err = 0;
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         fails_after_spawn(scope, &release, -EPROTO);
         fails_after_spawn(scope, &release, -EBADMSG);
         party_reaches(&waiting, 2);
@@ -232,10 +228,8 @@ static void nested_scopes(struct wf_executor *on)
     wf_event_init(&release);
     int inner_err = 0, outer_err = 0;
     /* The inner one fails: its error stays inside, and the outer goes on. */
-    WF_SCOPE(outer, on, WF_FOREVER)
-    {
-        WF_SCOPE(inner, on, WF_FOREVER)
-        {
+    WF_SCOPE(outer, on, WF_FOREVER) {
+        WF_SCOPE(inner, on, WF_FOREVER) {
             fails_spawn(inner, -EIO);
             inner_err = wf_scope_join(inner, NULL);
         }
@@ -245,10 +239,8 @@ static void nested_scopes(struct wf_executor *on)
     check_int(inner_err, -EIO);
     check_int(outer_err, 0);
     /* The outer one fails: the inner one is cancelled. */
-    WF_SCOPE(outer, on, WF_FOREVER)
-    {
-        WF_SCOPE(inner, on, WF_FOREVER)
-        {
+    WF_SCOPE(outer, on, WF_FOREVER) {
+        WF_SCOPE(inner, on, WF_FOREVER) {
             fails_spawn(outer, -EPROTO);
             hold_spawn(inner, &release);
             inner_err = wf_scope_join(inner, NULL);
@@ -278,8 +270,7 @@ static int count_lost(const struct wf_error *error, void *arg)
 
 static int leaves_by_return(struct wf_executor *on, struct wf_event *release)
 {
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         give_spawn(scope, 1);
         wf_event_set(release);
         hold_spawn(scope, release);
@@ -296,14 +287,12 @@ static void left_by_any_road(struct wf_executor *on)
     wf_event_init(&release);
     check_int(leaves_by_return(on, &release), 5);
     check_int(wfi_load(&ran), 1);
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         give_spawn(scope, 1);
         break;
     }
     check_int(wfi_load(&ran), 2);
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         give_spawn(scope, 1);
         goto out;
     }
@@ -311,13 +300,11 @@ out:
     check_int(wfi_load(&ran), 3);
     lost_errors = 0;
     wf_set_error_hook(count_lost, NULL);
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         fails_spawn(scope, -EIO);
     }
     check_int(lost_errors, 1);
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         fails_spawn(scope, -EIO);
         check_int(wf_scope_join(scope, NULL), -EIO);
     }
@@ -337,8 +324,7 @@ static void many_go(struct wf_executor *on)
 {
     reset();
     int err = 0;
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         for (int i = 0; i < 1000; i++)
             check_int(give_go(scope, i), 0);
         err = wf_scope_join(scope, NULL);
@@ -367,8 +353,7 @@ int tree(struct wf_task *self, int depth, uint64_t *ret)
     if (depth == 0)
         return 0;
     int err = 0;
-    WF_SCOPE(scope, NULL, WF_FOREVER)
-    {
+    WF_SCOPE(scope, NULL, WF_FOREVER) {
         tree_future left = tree_spawn(scope, depth - 1), right = tree_spawn(scope, depth - 1);
         uint64_t l = 0, r = 0;
         err = wf_scope_join(scope, NULL);
@@ -404,8 +389,7 @@ static void deadline_moves(struct wf_executor *on)
     int err = 0, body = 0;
     bool expired = false;
     int64_t before = wf_now();
-    WF_SCOPE(scope, on, wf_after(WF_MILLISECONDS(20)))
-    {
+    WF_SCOPE(scope, on, wf_after(WF_MILLISECONDS(20))) {
         hold_spawn(scope, &never);
         body = wf_event_wait(&never, WF_FOREVER);
         err = wf_scope_join(scope, &error);
@@ -419,8 +403,7 @@ static void deadline_moves(struct wf_executor *on)
     check_int(wf_checkpoint(NULL), 0);
 
     /* Moved away: it passes unnoticed. */
-    WF_SCOPE(scope, on, wf_after(WF_MILLISECONDS(5)))
-    {
+    WF_SCOPE(scope, on, wf_after(WF_MILLISECONDS(5))) {
         check_int(wf_scope_set_deadline(scope, WF_FOREVER), 0);
         check_int(wf_sleep(wf_after(WF_MILLISECONDS(8))), 0);
         err = wf_scope_join(scope, NULL);
@@ -432,8 +415,7 @@ static void deadline_moves(struct wf_executor *on)
     /* Moved near, with a child that waits already. */
     before = wf_now();
     wfi_store(&waiting, 0);
-    WF_SCOPE(scope, on, wf_after(WF_SECONDS(100)))
-    {
+    WF_SCOPE(scope, on, wf_after(WF_SECONDS(100))) {
         hold_spawn(scope, &never);
         party_reaches(&waiting, 1);
         check_int(wf_scope_set_deadline(scope, wf_after(WF_MILLISECONDS(10))), 0);
@@ -449,8 +431,7 @@ static void deadline_moves(struct wf_executor *on)
     bool moved = false;
     for (int64_t patience = WF_MILLISECONDS(15); !moved; patience *= 2) {
         wfi_store(&waiting, 0);
-        WF_SCOPE(scope, on, wf_after(patience))
-        {
+        WF_SCOPE(scope, on, wf_after(patience)) {
             hold_spawn(scope, &release);
             while (wfi_load(&waiting) == 0 && wf_checkpoint(NULL) == 0)
                 wf_yield();
@@ -482,8 +463,7 @@ static void not_expired(struct wf_executor *on)
     wf_event_init(&release);
     int err = 0;
     bool expired = true;
-    WF_SCOPE(scope, on, wf_after(WF_SECONDS(100)))
-    {
+    WF_SCOPE(scope, on, wf_after(WF_SECONDS(100))) {
         fails_spawn(scope, -EIO);
         err = wf_scope_join(scope, NULL);
         expired = wf_scope_expired(scope);
@@ -491,10 +471,8 @@ static void not_expired(struct wf_executor *on)
     check_int(err, -EIO);
     check(!expired);
     int outer_err = 0;
-    WF_SCOPE(outer, on, WF_FOREVER)
-    {
-        WF_SCOPE(scope, on, wf_after(WF_SECONDS(100)))
-        {
+    WF_SCOPE(outer, on, WF_FOREVER) {
+        WF_SCOPE(scope, on, wf_after(WF_SECONDS(100))) {
             wf_scope_cancel(outer);
             err = wf_event_wait(&release, party_soon());
             check_int(err, -ECANCELED);
@@ -524,10 +502,8 @@ static void same_deadline(struct wf_executor *on)
     wf_deadline deadline = wf_after(WF_MILLISECONDS(10));
     int inner_err = 0, outer_err = 0;
     bool inner_expired = false, outer_expired = false;
-    WF_SCOPE(outer, on, deadline)
-    {
-        WF_SCOPE(inner, on, deadline)
-        {
+    WF_SCOPE(outer, on, deadline) {
+        WF_SCOPE(inner, on, deadline) {
             hold_spawn(inner, &never);
             inner_err = wf_scope_join(inner, NULL);
             inner_expired = wf_scope_expired(inner);
@@ -555,8 +531,7 @@ static void past_deadline(struct wf_executor *on)
     give_future f = give_submit(on, 3);
     check_int(wf_future_wait(f.future, party_soon()), 0);
     check_int(wfi_load(&ran), 1);
-    WF_SCOPE(scope, on, WF_NOW)
-    {
+    WF_SCOPE(scope, on, WF_NOW) {
         check_int(give_result(&f, &value, WF_NOW, NULL), 0); /* has ended: its value */
         check_int(value, 3);
         give_spawn(scope, 1); /* never starts */
@@ -589,8 +564,7 @@ WF_TASK_DEFINE(spin)
 static void computing(struct wf_executor *on)
 {
     int err = 0;
-    WF_SCOPE(scope, on, wf_after(WF_MILLISECONDS(10)))
-    {
+    WF_SCOPE(scope, on, wf_after(WF_MILLISECONDS(10))) {
         spin_spawn(scope);
         err = wf_scope_join(scope, NULL);
     }
@@ -613,12 +587,10 @@ static void shields(struct wf_executor *on)
 {
     struct wf_event never;
     wf_event_init(&never);
-    WF_SCOPE(scope, on, WF_FOREVER)
-    {
+    WF_SCOPE(scope, on, WF_FOREVER) {
         wf_scope_cancel(scope);
         check_int(wf_sleep(wf_after(1)), -ECANCELED);
-        WF_SHIELD(wf_after(WF_MILLISECONDS(100)))
-        {
+        WF_SHIELD(wf_after(WF_MILLISECONDS(100))) {
             check_int(wf_sleep(wf_after(WF_MILLISECONDS(1))), 0);
             check_int(wf_event_wait(&never, WF_FOREVER), -ECANCELED);
         }
@@ -644,8 +616,7 @@ static void races(struct wf_executor *on)
         wf_event_init(&release);
         int err = 0, dice = (int)wfi_random_below(&random, 4);
         wf_deadline deadline = dice == 0 ? wf_after(WF_MICROSECONDS(50)) : WF_FOREVER;
-        WF_SCOPE(scope, on, deadline)
-        {
+        WF_SCOPE(scope, on, deadline) {
             hold_future f[6];
             for (int i = 0; i < 6; i++)
                 f[i] = hold_spawn(scope, &release);
@@ -683,8 +654,7 @@ static void memory(struct wf_executor *on)
     for (uint64_t n = 1;; n++) {
         int err = 0;
         bool reached = false;
-        WF_SCOPE(scope, on, WF_FOREVER)
-        {
+        WF_SCOPE(scope, on, WF_FOREVER) {
             wfi_alloc_watch(n);
             give_spawn(scope, 1);
             give_go(scope, 1);

@@ -232,8 +232,7 @@ static void only_one_is_inside_whatever_way_it_came(void **state)
 
 static int leave_early(struct wf_mutex *m)
 {
-    WF_LOCKED(m)
-    {
+    WF_LOCKED(m) {
         assert_int_equal(wf_mutex_try_lock(m), -EAGAIN);
         return 7;
     }
@@ -245,20 +244,19 @@ static void a_locked_block_unlocks_on_every_way_out(void **state)
     (void)state;
     struct wf_mutex m = WF_MUTEX_INIT, other = WF_MUTEX_INIT;
     int rounds = 0;
-    WF_LOCKED(&m)
-    {
+    WF_LOCKED(&m) {
         WF_LOCKED(&other)
-        rounds++;
+            rounds++;
     }
     assert_int_equal(rounds, 1);
     assert_int_equal(leave_early(&m), 7);
     for (int i = 0; i < 2; i++) {
         WF_LOCKED(&m)
-        goto out;
+            goto out;
     }
 out:
     WF_LOCKED(&m)
-    break;
+        break;
     assert_int_equal(wf_mutex_try_lock(&m), 0);
     wf_mutex_unlock(&m);
     wf_mutex_fini(&m);

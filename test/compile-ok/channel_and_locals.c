@@ -29,8 +29,7 @@ int forward(pages in, waiting out, wf_deadline deadline)
         err = waiting_push(out, page, deadline);
     if (!err)
         err = request_id_set(page.url);
-    WF_LOCKED(&lock)
-    {
+    WF_LOCKED(&lock) {
         if (err)
             return err;
         total += page.bytes;

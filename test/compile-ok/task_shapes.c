@@ -23,16 +23,13 @@ void call(struct wf_executor *on);
 
 void call(struct wf_executor *on)
 {
-    WF_SCOPE(outer, on, WF_FOREVER)
-    {
-        WF_SCOPE(scope, on, wf_after(WF_SECONDS(1)))
-        {
+    WF_SCOPE(outer, on, WF_FOREVER) {
+        WF_SCOPE(scope, on, wf_after(WF_SECONDS(1))) {
             none_go(scope);
             none_future f = none_spawn(scope);
             if (none_result(&f, NULL, WF_NOW, NULL))
                 return;
-            WF_SHIELD(WF_FOREVER)
-            {
+            WF_SHIELD(WF_FOREVER) {
                 break;
             }
         }

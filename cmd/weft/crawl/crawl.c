@@ -17,8 +17,7 @@ WF_TASK(wf_none, crawl_worker, (struct crawl *, crawl))
 /* Short sections, which a cancelled worker has to get through as well. */
 static void lock(struct crawl *crawl)
 {
-    WF_SHIELD(WF_FOREVER)
-    {
+    WF_SHIELD(WF_FOREVER) {
         if (wf_mutex_lock(&crawl->lock, WF_FOREVER))
             abort(); /* neither cancelled nor late: the lock was used wrongly */
     }

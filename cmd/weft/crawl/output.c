@@ -39,8 +39,7 @@ int output_open(struct output *out, const char *path, struct wf_error *reterr)
 /* Short sections, which a cancelled task has to get through as well. */
 static void lock(struct output *out)
 {
-    WF_SHIELD(WF_FOREVER)
-    {
+    WF_SHIELD(WF_FOREVER) {
         if (wf_mutex_lock(&out->lock, WF_FOREVER))
             abort(); /* neither cancelled nor late: the lock was used wrongly */
     }
@@ -140,8 +139,7 @@ int output_add(struct output *out, const char *line, size_t len, struct wf_error
     int err = 0;
     lock(out);
     while (out->writing && out->len > PENDING_MAX && !out->error.code)
-        WF_SHIELD(WF_FOREVER)
-        {
+        WF_SHIELD(WF_FOREVER) {
             err = wf_condition_wait(&out->written, WF_FOREVER);
         }
     if (!err)
@@ -171,8 +169,7 @@ int output_flush(struct output *out, struct wf_error *reterr)
             write_pending(out);
             continue;
         }
-        WF_SHIELD(WF_FOREVER)
-        {
+        WF_SHIELD(WF_FOREVER) {
             int err = wf_condition_wait(&out->written, WF_FOREVER);
             (void)err; /* looked at again */
         }

@@ -18,8 +18,7 @@ WF_TASK(wf_none, get_worker, (struct get *, get))
 /* Short sections, which a cancelled worker has to get through as well. */
 static void lock(struct get *get)
 {
-    WF_SHIELD(WF_FOREVER)
-    {
+    WF_SHIELD(WF_FOREVER) {
         if (wf_mutex_lock(&get->lock, WF_FOREVER))
             abort(); /* neither cancelled nor late: the lock was used wrongly */
     }

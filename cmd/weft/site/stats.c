@@ -23,8 +23,7 @@ void site_stats_fini(struct site_stats *stats)
 
 void site_stats_connected(struct site_stats *stats)
 {
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         stats->connections_total++;
         if (++stats->connections > stats->connections_max)
             stats->connections_max = stats->connections;
@@ -33,16 +32,14 @@ void site_stats_connected(struct site_stats *stats)
 
 void site_stats_disconnected(struct site_stats *stats)
 {
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         stats->connections--;
     }
 }
 
 void site_stats_refused(struct site_stats *stats)
 {
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         stats->refused++;
     }
 }
@@ -50,8 +47,7 @@ void site_stats_refused(struct site_stats *stats)
 void site_stats_began(struct site_stats *stats, struct site_flight *flight)
 {
     *flight = (struct site_flight){0};
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         stats->requests++;
         flight->crowd = ++stats->in_flight;
         if (stats->in_flight > stats->in_flight_max)
@@ -71,8 +67,7 @@ void site_stats_began(struct site_stats *stats, struct site_flight *flight)
 uint32_t site_stats_crowd(struct site_stats *stats, const struct site_flight *flight)
 {
     uint32_t crowd = 0;
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         crowd = flight->crowd;
     }
     return crowd;
@@ -80,8 +75,7 @@ uint32_t site_stats_crowd(struct site_stats *stats, const struct site_flight *fl
 
 void site_stats_fetched(struct site_stats *stats, int64_t id)
 {
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         if (id < 0)
             stats->unknown++;
         else
@@ -91,8 +85,7 @@ void site_stats_fetched(struct site_stats *stats, int64_t id)
 
 void site_stats_ended(struct site_stats *stats, struct site_flight *flight, uint64_t bytes)
 {
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         stats->in_flight--;
         stats->bytes += bytes;
         if (flight->next)
@@ -133,8 +126,7 @@ static void put_fetches(const struct site_stats *stats, struct site_buffer *out)
 
 void site_stats_put(struct site_stats *stats, struct site_buffer *out)
 {
-    WF_LOCKED(&stats->lock)
-    {
+    WF_LOCKED(&stats->lock) {
         site_put_format(out,
                         "{\"requests\":%llu,\"refused\":%llu,\"unknown\":%llu,\"bytes\":%llu,"
                         "\"connections\":%u,\"connections_max\":%u,\"connections_total\":%llu,"
