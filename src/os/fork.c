@@ -4,10 +4,12 @@
 #include <pthread.h>
 
 bool wfi_fork_child;
+uint32_t wfi_fork_generation;
 
 static void in_child(void)
 {
     wfi_fork_child = true;
+    wfi_fork_generation++;
 }
 
 /* As the library is loaded: a call later would leave a time in which a fork goes unseen. */

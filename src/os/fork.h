@@ -8,9 +8,14 @@
 #define WFI_OS_FORK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Written in the child, before fork returns there, by its only thread. */
 extern bool wfi_fork_child;
+
+/* How many forks lie between this process and the one that loaded the library: what a process has
+ * found out about itself holds while this number stays. Written in the child, as above. */
+extern uint32_t wfi_fork_generation;
 
 static inline bool wfi_forked(void)
 {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -120,6 +121,41 @@ void wfi_memory_release(void *low, size_t bytes, size_t guard_count)
     wfi_assert(munmap(low, bytes) == 0, "a reservation is released as it was made");
     if (wfi_load_relaxed(&guards_max) != SIZE_MAX) /* relaxed: set before the first guard */
         wfi_fetch_sub(&guards, guard_count);
+}
+
+int wfi_memory_share(size_t bytes, void **ret_low)
+{
+    if (wfi_alloc_should_fail())
+        return -ENOMEM;
+    void *low = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (low == MAP_FAILED)
+        return -ENOMEM;
+    madvise(low, bytes, MADV_DONTDUMP);
+    *ret_low = low;
+    return 0;
+}
+
+void wfi_memory_unshare_pages(void *low, size_t bytes)
+{
+    /* Not under every emulator; then they keep what was in them, which is why it is cleared. */
+    if (madvise(low, bytes, MADV_REMOVE) != 0)
+        memset(low, 0, bytes);
+}
+
+size_t wfi_memory_resident(void *low, size_t bytes)
+{
+    enum { AT_ONCE = 4096 };
+    unsigned char there[AT_ONCE];
+    size_t page = wfi_page_bytes(), found = 0;
+    for (size_t at = 0; at < bytes; at += AT_ONCE * page) {
+        size_t length = bytes - at < AT_ONCE * page ? bytes - at : AT_ONCE * page;
+        if (mincore((char *)low + at, length, there) != 0)
+            return found;
+        for (size_t i = 0; i < (length + page - 1) / page; i++)
+            found += there[i] & 1 ? page : 0;
+    }
+    return found;
 }
 
 /*

@@ -39,6 +39,20 @@ void wfi_memory_decommit(const struct iovec *ranges, int count);
 void wfi_memory_release(void *low, size_t bytes, size_t guards);
 
 /*
+ * Reserves `bytes` (whole pages) that stay one memory in the children that the process forks, at
+ * the same address: what one writes, all read. It reads as zeros and is left out of core dumps.
+ *
+ * Returns 0, or -ENOMEM. Released with wfi_memory_release.
+ */
+int wfi_memory_share(size_t bytes, void **ret_low);
+
+/* wfi_memory_decommit for shared memory: it reads as zeros again in every process. */
+void wfi_memory_unshare_pages(void *low, size_t bytes);
+
+/* The bytes of shared memory in [low, low + bytes) that are there in fact. For tests. */
+size_t wfi_memory_resident(void *low, size_t bytes);
+
+/*
  * Makes guards of the first so many ranges: a touch is a fault. Decommitting spares them.
  *
  * Returns how many were made, from 1 to `count`, or

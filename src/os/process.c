@@ -253,6 +253,18 @@ int wfi_process_check_limit(const struct wfi_rlimit *limit)
     return limit_value(limit->hard) > now.rlim_max && geteuid() != 0 ? -EPERM : 0;
 }
 
+void wfi_process_raise_address_limit(struct wfi_rlimit *limit, uint64_t bytes)
+{
+    struct rlimit now;
+    if (limit->resource != RLIMIT_AS || getrlimit(RLIMIT_AS, &now) < 0)
+        return;
+    uint64_t most = now.rlim_max == RLIM_INFINITY ? UINT64_MAX : now.rlim_max;
+    uint64_t *values[] = {&limit->soft, &limit->hard};
+    for (int i = 0; i < 2; i++)
+        if (*values[i] < most)
+            *values[i] = most - *values[i] < bytes ? most : *values[i] + bytes;
+}
+
 int wfi_process_set_limit(const struct wfi_rlimit *limit)
 {
     struct rlimit value = {limit_value(limit->soft), limit_value(limit->hard)};

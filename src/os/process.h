@@ -86,6 +86,10 @@ int wfi_process_check_limit(const struct wfi_rlimit *limit);
 /* Sets it. Returns 0 or a negative code. */
 int wfi_process_set_limit(const struct wfi_rlimit *limit);
 
+/* Of a limit on address space: leaves room for `bytes` more, as far as the process may. Any other
+ * limit stays as it is. */
+void wfi_process_raise_address_limit(struct wfi_rlimit *limit, uint64_t bytes);
+
 /* Ends the process after writing out what stdio holds back; no handlers of exit(3). */
 _Noreturn void wfi_process_exit(int status);
 

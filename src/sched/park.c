@@ -2,7 +2,8 @@
 /*
  * Parking; the protocol and its invariants are in park.h. Here a party is told apart by its kind:
  * a fiber gives its worker to the next one (worker.c), a thread sleeps on the outcome word in its
- * record, which is a futex, or in poll(2) when it waits for a descriptor.
+ * record, which is a futex, or in poll(2) when it waits for a descriptor, or on that word and one
+ * shared with other processes at once.
  *
  * A thread spins for a moment before it sleeps, where there is more than one CPU to be woken from:
  * a wake-up across CPUs costs 5 to 50 us, the spin about 2.
@@ -15,11 +16,24 @@
 #include "os/futex.h"
 #include "os/thread.h"
 #include "os/wakefd.h"
+#include "os/word.h"
 #include "sched/cancel.h"
 #include "sched/fiber.h"
 #include "sched/record.h"
 
 enum { SPINS = 40 };
+
+/* How often a thread looks for a cancellation while it sleeps on a shared word alone, where the
+ * system cannot have it sleep on two. */
+#define SLICE_NS WF_MILLISECONDS(50)
+
+/* What else may end a thread's sleep. */
+struct source {
+    int fd; /* below 0: no descriptor */
+    short events;
+    WFI_ATOMIC(uint32_t) * shared; /* NULL: no shared word */
+    uint32_t expected;
+};
 
 static void system_sleep(WFI_ATOMIC(uint32_t) * word, uint32_t expected, wf_deadline deadline)
 {
@@ -143,8 +157,24 @@ static void unlock_all(struct wfi_lock *const *held, size_t count)
         wfi_lock_unlock(held[i]);
 }
 
-/* Sleeps until the outcome word says WOKEN or ENDED. `poll_fd` below 0: on the word. */
-static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_fd, short events)
+/* Sleeps until the outcome word or the shared one is not what it was. True if the shared one was
+ * woken, which ends the wait; a change of either is for the caller to see. */
+static bool sleep_on_both(struct wfi_waiter *self, uint32_t outcome, const struct source *source,
+                          wf_deadline deadline)
+{
+    if (wfi_word_wait_any_works()) {
+        struct wfi_word words[] = {{&self->outcome, outcome, false},
+                                   {source->shared, source->expected, true}};
+        return wfi_word_wait_any(words, 2, deadline) == 1;
+    }
+    /* Who has no level around it is cancelled by nobody. */
+    if (self->cancel)
+        deadline = wf_earlier(deadline, (wf_deadline){wfi_park_ops->now() + SLICE_NS});
+    return wfi_word_wait(source->shared, source->expected, deadline) == 0;
+}
+
+/* Sleeps until the outcome word says WOKEN or ENDED. */
+static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, const struct source *source)
 {
     struct wfi_record *record = (struct wfi_record *)self;
     int spins = wfi_cpu_alone() ? 0 : SPINS;
@@ -154,7 +184,10 @@ static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_
         uint32_t word = wfi_load_acquire(&self->outcome);
         if (state_of(word) >= WFI_WOKEN)
             break;
-        if (poll_fd < 0 && spins-- > 0) {
+        if (source->shared && wfi_load_acquire(source->shared) != source->expected &&
+            end_own_wait(self, 0)) /* acquire: pairs with whoever changed the shared word */
+            break;
+        if (source->fd < 0 && spins-- > 0) {
             wfi_cpu_relax();
             continue;
         }
@@ -172,10 +205,13 @@ static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_
                 continue;
             word |= WFI_ASLEEP;
         }
-        if (poll_fd < 0) {
+        if (source->shared && pending) {
+            if (sleep_on_both(self, word, source, deadline) && end_own_wait(self, 0))
+                break;
+        } else if (source->fd < 0) {
             wfi_park_ops->sleep(&self->outcome, word, pending ? deadline : WF_FOREVER);
         } else if (pending) {
-            int ready = wfi_wakefd_poll(record->wake_fd, poll_fd, events, deadline);
+            int ready = wfi_wakefd_poll(record->wake_fd, source->fd, source->events, deadline);
             if (ready != 0 && end_own_wait(self, 0)) {
                 err = ready < 0 ? ready : 0;
                 break;
@@ -188,7 +224,7 @@ static int sleep_thread(struct wfi_waiter *self, wf_deadline deadline, int poll_
 }
 
 static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t count,
-                wf_deadline deadline, int poll_fd, short events)
+                wf_deadline deadline, const struct source *source)
 {
 #ifdef WFI_LOCKS_COUNTED
     wfi_assert(wfi_locks_held() == (int)count, "no lock of weft's is held over a wait");
@@ -213,7 +249,7 @@ static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t co
     } else {
         unlock_all(held, count);
         wfi_store_relaxed(&self->since_ns, wfi_park_ops->now());
-        err = sleep_thread(self, earliest, poll_fd, events);
+        err = sleep_thread(self, earliest, source);
     }
     wfi_store_relaxed(&self->reason, NULL);
     /* acquire: pairs with the release in publish */
@@ -227,20 +263,23 @@ static int park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t co
     return -(int)argument_of(word);
 }
 
+static const struct source no_source = {.fd = -1};
+
 int wfi_park(struct wfi_waiter *self, struct wfi_lock *const *held, size_t held_count,
              wf_deadline deadline)
 {
-    return park(self, held, held_count, deadline, -1, 0);
+    return park(self, held, held_count, deadline, &no_source);
 }
 
 static int wait_in_list(struct wfi_waiter *self, struct wfi_wait_list *list, struct wfi_lock *lock,
-                        struct wfi_wait_node *node, wf_deadline deadline, int fd, short events)
+                        struct wfi_wait_node *node, wf_deadline deadline,
+                        const struct source *source)
 {
     node->waiter = self;
     node->index = 0;
     wfi_wait_list_push(list, node);
-    int err = park(self, &lock, 1, deadline, fd, events);
-    if (err == 0 && fd < 0)
+    int err = park(self, &lock, 1, deadline, source);
+    if (err == 0 && source->fd < 0)
         return 0;
     wfi_lock_lock(lock);
     wfi_wait_list_remove(list, node);
@@ -252,7 +291,7 @@ int wfi_wait(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_
              const char *reason, const void *object, wf_deadline deadline)
 {
     struct wfi_waiter *self = wfi_wait_begin(reason, object);
-    return wait_in_list(self, list, lock, node, deadline, -1, 0);
+    return wait_in_list(self, list, lock, node, deadline, &no_source);
 }
 
 int wfi_wait_uncancelable(struct wfi_wait_list *list, struct wfi_lock *lock,
@@ -260,7 +299,7 @@ int wfi_wait_uncancelable(struct wfi_wait_list *list, struct wfi_lock *lock,
                           wf_deadline deadline)
 {
     struct wfi_waiter *self = wfi_wait_begin_uncancelable(reason, object);
-    return wait_in_list(self, list, lock, node, deadline, -1, 0);
+    return wait_in_list(self, list, lock, node, deadline, &no_source);
 }
 
 int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wait_node *node,
@@ -277,10 +316,21 @@ int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wa
     }
     wfi_store_relaxed(&record->polling, true); /* released by the store in wfi_wait_begin */
     struct wfi_waiter *self = wfi_wait_begin(reason, object);
-    int err = wait_in_list(self, list, lock, node, deadline, fd, events);
+    struct source source = {.fd = fd, .events = events};
+    int err = wait_in_list(self, list, lock, node, deadline, &source);
     wfi_store_relaxed(&record->polling, false);
     wfi_wakefd_clear(record->wake_fd);
     return err;
+}
+
+int wfi_wait_word(WFI_ATOMIC(uint32_t) * word, uint32_t expected, bool cancelable,
+                  const char *reason, const void *object, wf_deadline deadline)
+{
+    wfi_assert(wfi_self()->kind == WFI_THREAD, "a fiber does not sleep on a word");
+    struct wfi_waiter *self =
+        cancelable ? wfi_wait_begin(reason, object) : wfi_wait_begin_uncancelable(reason, object);
+    struct source source = {.fd = -1, .shared = word, .expected = expected};
+    return park(self, NULL, 0, deadline, &source);
 }
 
 int wfi_yield(void)

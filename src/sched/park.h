@@ -224,6 +224,16 @@ int wfi_wait_fd(struct wfi_wait_list *list, struct wfi_lock *lock, struct wfi_wa
                 int fd, short events, const char *reason, const void *object, wf_deadline deadline);
 
 /*
+ * Waits until *word, which other processes share, is not `expected` or somebody wakes its sleepers,
+ * for threads; fibers wait through proc/shared_wait.h. Whoever wakes has changed the word before.
+ *
+ * Returns 0, perhaps for nothing, -ETIMEDOUT or -ECANCELED. After an error a wake-up may have been
+ * spent on the caller, who then wakes another.
+ */
+int wfi_wait_word(WFI_ATOMIC(uint32_t) * word, uint32_t expected, bool cancelable,
+                  const char *reason, const void *object, wf_deadline deadline);
+
+/*
  * Lets other fibers of the worker run (on a thread: gives up the time slice).
  * Returns 0, or -ECANCELED if a level in view was asked or has expired.
  */
