@@ -46,6 +46,7 @@
 #include "os/wakefd.h"
 #include "proc/forward.h"
 #include "proc/related.h"
+#include "proc/shared.h"
 #include "sched/record.h"
 
 enum {
@@ -144,7 +145,8 @@ static int check_threads(struct wf_error *reterr)
 /* What is mapped here is at the same address in main, helper and all related processes. */
 static int before_fork(struct wf_error *reterr)
 {
-    return check_threads(reterr);
+    int err = check_threads(reterr);
+    return err ? err : wfi_arena_start(reterr);
 }
 
 /* The process between main and helper, which only passes on. */
@@ -356,6 +358,7 @@ static void process_ended(struct wfi_related *related, int wait_status)
     related->phase = ENDED;
     wfi_map_remove_u64(&helper.related, related->id);
     wfi_lock_unlock(&helper.lock);
+    wfi_shared_process_ended(related->pid);
     if (related->ended)
         related->ended(related->arg, wait_status, tail_text(related));
     related->tail_len = 0; /* what others still write is only passed on */
@@ -634,6 +637,9 @@ static size_t fill(struct wfi_helper_request *request, const struct wfi_related_
     if (options->rlimit_count)
         memcpy(request->rlimits, options->rlimits,
                options->rlimit_count * sizeof *options->rlimits);
+    /* What the family shares is mapped anyway; the limit is for the process's own. */
+    for (size_t i = 0; i < options->rlimit_count; i++)
+        wfi_process_raise_address_limit(&request->rlimits[i], wfi_arena_reserved());
     if (inside && options->blob_bytes)
         memcpy(request->blob, options->blob, options->blob_bytes);
     return offsetof(struct wfi_helper_request, blob) + (inside ? options->blob_bytes : 0);
