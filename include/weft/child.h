@@ -58,8 +58,7 @@ struct wf_pass_fd {
 enum wf_child_group {
     WF_CHILD_SESSION,    /* leads a session of its own; killed: all in that session */
     WF_CHILD_GROUP,      /* leads a process group in the caller's session; killed: the group */
-    WF_CHILD_SAME_GROUP, /* in the caller's group, as from a shell without job control; killed: it
-                          */
+    WF_CHILD_SAME_GROUP, /* in the caller's group; killed: it alone */
 };
 
 struct wf_child_options {
@@ -127,14 +126,16 @@ struct wf_run_result {
  * session (or group) is killed, and what it had written by then is still given.
  *
  * ret_result   written in every case, also after an error, with as much as there is; the caller
- * ends it by wf_run_result_fini
+ *              ends it by wf_run_result_fini
  *
  * Returns 0 when the program has ended (with whatever status, unless `check`), or
  *   WF_ETASKFAILED   `check`, and it failed: exit_status, signal and pid in reterr, whose text
- * names the program, its end and the last line of its standard error -ETIMEDOUT       the deadline
- * passed first -ECANCELED       the caller was cancelled -ENOMEM          out of memory for its
- * output; it was killed or an error of wf_child_spawn, and nothing ran. Context: thread or fiber;
- * any number of callers.
+ *                    names the program, its end and the last line of its standard error
+ *   -ETIMEDOUT       the deadline passed first
+ *   -ECANCELED       the caller was cancelled
+ *   -ENOMEM          out of memory for its output; it was killed
+ * or an error of wf_child_spawn, and nothing ran.
+ * Context: thread or fiber; any number of callers.
  */
 WF_API int wf_run(const struct wf_run_options *options, struct wf_run_result *ret_result,
                   wf_deadline deadline, struct wf_error *reterr);
@@ -219,7 +220,8 @@ WF_API int wf_child_wait(struct wf_child *child, struct wf_exit *ret_exit, wf_de
  * away. After -ETIMEDOUT or -ECANCELED it may be called again and goes on where it was.
  *
  * input        belongs to the caller, and stays as it is until this has returned 0; looked at in
- * the first call only ret_result   as of wf_run
+ *              the first call only
+ * ret_result   as of wf_run
  *
  * Returns 0, or
  *   -ETIMEDOUT   the deadline passed first
@@ -242,8 +244,8 @@ WF_API void wf_child_collect(struct wf_child *child, struct wf_run_result *ret_r
  * Sends a signal to the child alone.
  *
  * Returns 0, or -ESRCH when its end has been seen by a wait (nobody gets the signal then, also not
- * a process that has the number now), -EINVAL, -EPERM when it has changed its user. Context: any,
- * never blocks; any number of callers.
+ * a process that has the number now), -EINVAL, -EPERM when it has changed its user.
+ * Context: any, never blocks; any number of callers.
  */
 WF_API int wf_child_signal(struct wf_child *child, int signo);
 

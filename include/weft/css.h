@@ -45,7 +45,8 @@ WF_API int wf_css_compile(const char *text, struct wf_css **ret_css, size_t *ret
 
 /*
  * The attribute named behind '@', in lower case, or NULL when the selector stands for text. It
- * lives as long as the selector. Context: any, never blocks; any number of callers.
+ * lives as long as the selector.
+ * Context: any, never blocks; any number of callers.
  */
 WF_API const char *wf_css_attr(const struct wf_css *css);
 

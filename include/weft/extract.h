@@ -90,7 +90,8 @@ WF_API int wf_extract_create(const struct wf_extract_options *options,
 /*
  * Begins another page, forgetting the last one's items but keeping memory: pages like those before
  * need no allocation. `content_type` is the header's value, such as "text/html; charset=gbk", or
- * NULL. Context: any, never blocks; one caller at a time, not from on_item.
+ * NULL.
+ * Context: any, never blocks; one caller at a time, not from on_item.
  */
 WF_API void wf_extract_reset(struct wf_extract *extract, const char *content_type);
 
@@ -117,7 +118,8 @@ WF_API int wf_extract_finish(struct wf_extract *extract);
 /*
  * The title, "" when there is none. It and the texts below are there after wf_extract_finish, and
  * without on_item, only; they are valid until the next reset. ret_len may be NULL; it leaves out
- * the NUL at the end. Context: any, never blocks; one caller at a time.
+ * the NUL at the end.
+ * Context: any, never blocks; one caller at a time.
  */
 WF_API const char *wf_extract_title(const struct wf_extract *extract, size_t *ret_len);
 
@@ -129,7 +131,8 @@ WF_API const char *wf_extract_base(const struct wf_extract *extract, size_t *ret
 
 /*
  * How many links were found, and the i-th of them, in the order of the page, as written; NULL for
- * an i there is not. Context: any, never blocks; one caller at a time.
+ * an i there is not.
+ * Context: any, never blocks; one caller at a time.
  */
 WF_API size_t wf_extract_link_count(const struct wf_extract *extract);
 WF_API const char *wf_extract_link(const struct wf_extract *extract, size_t i, size_t *ret_len);

@@ -82,7 +82,8 @@ WF_API int wf_future_error(struct wf_future *future, wf_deadline deadline, struc
 /*
  * Gives the handle up and sets it to NULL; the task is neither stopped nor waited for. A value that
  * arrives is destroyed, an error goes to the error hook. Harmless on NULL and on handles of a
- * scope. Context: any, never blocks; by the owner.
+ * scope.
+ * Context: any, never blocks; by the owner.
  */
 WF_API void wf_future_drop(struct wf_future **future);
 
@@ -198,7 +199,8 @@ WF_API int wf_as_completed_next(struct wf_as_completed *walk, struct wf_future *
 
 /*
  * Ends the walk. Futures of a source that have not come out are cancelled and dropped; those of a
- * set stay as they are. Harmless on NULL. Context: thread or fiber; by the owner.
+ * set stay as they are. Harmless on NULL.
+ * Context: thread or fiber; by the owner.
  */
 WF_API void wf_as_completed_close(struct wf_as_completed *walk);
 

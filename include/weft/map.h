@@ -79,8 +79,11 @@ WF_API void wf_map_close(struct wf_map *map);
  * ret_results   `count` results; those behind an error are not written; may be NULL
  *
  * Returns 0, or the first failure in the order of the items, its text prefixed with the item's
- * number; or -ETIMEDOUT   the deadline passed first -ECANCELED   the caller was cancelled -EINVAL,
- * -ENOMEM   as wf_map_create Context: thread or fiber; any number of callers.
+ * number; or
+ *   -ETIMEDOUT         the deadline passed first
+ *   -ECANCELED         the caller was cancelled
+ *   -EINVAL, -ENOMEM   as wf_map_create
+ * Context: thread or fiber; any number of callers.
  */
 WF_API int wf_map_each(struct wf_executor *on, const struct wf_task_type *type,
                        const struct wf_map_options *options, const void *args, size_t count,

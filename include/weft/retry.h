@@ -38,8 +38,10 @@ struct wf_retry_options {
  * options   may be NULL
  *
  * Returns what the last call returned, its error prefixed with the number of attempts where there
- * were several; or -EINVAL      an option that makes no sense; fn was not called -ECANCELED   the
- * caller was cancelled between two attempts Context: thread or fiber; any number of callers.
+ * were several; or
+ *   -EINVAL      an option that makes no sense; fn was not called
+ *   -ECANCELED   the caller was cancelled between two attempts
+ * Context: thread or fiber; any number of callers.
  */
 WF_API int wf_retry(const struct wf_retry_options *options,
                     int (*fn)(void *arg, int attempt, struct wf_error *reterr), void *arg,

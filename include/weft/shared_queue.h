@@ -125,7 +125,8 @@ WF_API WF_MUST_USE int wf_shared_queue_try_pop(struct wf_shared_queue *queue, vo
  * Closes the queue for all processes: nothing more goes in, all that wait to push are refused, all
  * that wait to pop are told once nothing can come any more. After WF_CLOSE_NOW what is inside is
  * not given out either. Closing again does nothing, but a graceful close can be followed by one
- * now. Context: any, never blocks.
+ * now.
+ * Context: any, never blocks.
  */
 WF_API void wf_shared_queue_close(struct wf_shared_queue *queue, enum wf_close_how how);
 

@@ -117,7 +117,9 @@ WF_API ssize_t wf_stream_read_full(struct wf_stream *stream, void *buf, size_t l
  *   -ETIMEDOUT    the deadline passed first
  *   -ECANCELED    the calling task was cancelled
  *   -EPIPE        the peer takes no more, this side was shut down, or another party closed the
- * stream -ECONNRESET   the peer broke the connection off Context: thread or fiber.
+ *                 stream
+ *   -ECONNRESET   the peer broke the connection off
+ * Context: thread or fiber.
  */
 WF_API int wf_stream_write(struct wf_stream *stream, const void *data, size_t len,
                            wf_deadline deadline);

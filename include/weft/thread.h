@@ -4,8 +4,8 @@
  * way to run something; this is for what lives as long as the program, or wants a thread by name.
  *
  *     struct wf_thread *t;
- *     err = wf_thread_create(&(struct wf_thread_options){.name = "logger"}, log_all, &log, &t,
- * &error); err = wf_thread_start(t);
+ *     err = wf_thread_create(NULL, log_all, &log, &t, &error);
+ *     err = wf_thread_start(t);
  *     ...
  *     err = wf_thread_join(t, &code, WF_FOREVER);
  *     wf_thread_destroy(t);
@@ -114,8 +114,8 @@ WF_API size_t wf_thread_each(void (*fn)(struct wf_thread *thread, void *arg), vo
 /*
  * Sets what is called, on the thread itself, when its function fails: with its name in
  * error->origin. A hook that returns anything but 0 has failed itself; then, and without a hook,
- * the error goes where errors go that nobody looked at (wf_set_error_hook). Context: any, never
- * blocks.
+ * the error goes where errors go that nobody looked at (wf_set_error_hook).
+ * Context: any, never blocks.
  */
 WF_API void wf_thread_set_failure_hook(int (*hook)(const struct wf_error *error, void *arg),
                                        void *arg);

@@ -35,7 +35,8 @@ WF_API int wf_block(void (*fn)(void *), void *arg);
 /*
  * Runs fn(arg) on the calling worker's own stack, which is as large as any thread's, and returns
  * when it has. fn must not block or call anything of weft's that waits. On a plain thread it is
- * just called. Context: thread or fiber.
+ * just called.
+ * Context: thread or fiber.
  */
 WF_API void wf_worker_call(void (*fn)(void *), void *arg);
 
@@ -106,13 +107,15 @@ WF_API int wf_watch_set(struct wf_watch *watch, int fd, unsigned interest);
 
 /*
  * Has `expired` called once, at `deadline`, in place of what was asked before; WF_FOREVER for not
- * at all. Context: fiber only, or a call on the worker's own stack.
+ * at all.
+ * Context: fiber only, or a call on the worker's own stack.
  */
 WF_API void wf_watch_expire_at(struct wf_watch *watch, wf_deadline deadline);
 
 /*
  * Forgets all descriptors and the timer; no call is made any more, and the memory goes. NULL is
- * fine. Context: fiber only, or a call on the worker's own stack.
+ * fine.
+ * Context: fiber only, or a call on the worker's own stack.
  */
 WF_API void wf_watch_close(struct wf_watch *watch);
 

@@ -33,7 +33,7 @@
 #include "os/memory.h"
 
 #define LINE ((size_t)64)
-#define SLAB_BYTES                                                                \
+#define SLAB_BYTES \
     WFI_DIRECTORY_CHUNK /* 256 stacks of the default size: few maps for a million \
                          */
 #define STACK_BYTES_MIN ((size_t)16 * 1024)

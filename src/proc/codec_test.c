@@ -139,8 +139,8 @@ static void what_cannot_travel_is_named(void **state)
     assert_non_null(strstr(error.text, "its result (struct untold)"));
     assert_int_equal(wfi_codec_check_result(&careless_task, &error), WF_ENOTWIRE);
     assert_non_null(strstr(error.text, ".drop_result"));
-    static const struct wf_task_type *const good[] = {&nothing_task, &scalars_task, &all_task,
-                                                      &two_task, &label_of_task, &json_of_task};
+    static const struct wf_task_type *const good[] = {&nothing_task, &scalars_task,  &all_task,
+                                                      &two_task,     &label_of_task, &json_of_task};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_int_equal(wfi_codec_check_args(good[i], &error), 0);
         assert_int_equal(wfi_codec_check_result(good[i], &error), 0);

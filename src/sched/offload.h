@@ -7,8 +7,8 @@
  * Invariants
  *   1. Queue, counts and idle list of a class are under its lock.
  *   2. A call with a release function has two holders, its caller and the pool; whoever drops it
- * last releases it. So a caller may give up (deadline, cancel) on a call that is still in a system
- *      call. One without is in its caller's frame, and waited for whatever happens.
+ *      last releases it. So a caller may give up (deadline, cancel) on a call that is still in a
+ *      system call. One without is in its caller's frame, and waited for whatever happens.
  *   3. A queued call that nobody waits for any more is not started.
  */
 #ifndef WFI_SCHED_OFFLOAD_H

@@ -8,7 +8,7 @@
  *   1. While WAITERS is set, the fast paths leave the word alone and it changes only under `lock`.
  *   2. WAITERS is set before a node is linked, and cleared, under `lock`, when the list is empty.
  *   3. When `lock` is free, the first waiter cannot be served: whoever gives the lock back or
- * leaves the list serves what can be served.
+ *      leaves the list serves what can be served.
  *   4. `writer` is written by, or on behalf of, the party that holds the lock for writing.
  */
 #include <weft/rwlock.h>

@@ -7,7 +7,7 @@
  *      each again, in random order, now locked;
  *   3. link() each, park, and the locks are released by park;
  *   4. withdraw() each, under its lock, but for the one that was woken, which its waker has
- * unlinked;
+ *      unlinked;
  *   5. conclude() that one.
  *
  * A waker unlinks the node, claims it, hands over what it has (node->slot is the clause's `item`,

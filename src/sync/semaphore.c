@@ -4,7 +4,7 @@
  *
  * Invariants
  *   1. While WAITERS is set, the word changes only under `lock`: the fast paths leave it alone. So
- * a permit can neither pass the waiters nor be released without looking at them.
+ *      a permit can neither pass the waiters nor be released without looking at them.
  *   2. WAITERS is set before a node is linked, and cleared, under `lock`, when the list is empty.
  *   3. When `lock` is free, the first waiter wants more than there is: whoever changes the count or
  *      the head of the list grants what can be granted before it lets go.

@@ -56,8 +56,9 @@ char *wfi_url_authority(const char *in, const char *end, char *out, char *limit,
 
 /*
  * A host name at host..end that ends in a number must be an IPv4 address, and is rewritten in
- * dotted form, up to `limit`. Returns the length of the host, rewritten or not, or WF_EPARSE    it
- * ends in a number but is no address WF_ETOOBIG   there is no room for the dotted form
+ * dotted form, up to `limit`. Returns the length of the host, rewritten or not, or
+ *   WF_EPARSE    it ends in a number but is no address
+ *   WF_ETOOBIG   there is no room for the dotted form
  */
 int wfi_url_ipv4(char *host, const char *end, const char *limit);
 

@@ -5,9 +5,10 @@
  *
  * Invariants
  *   1. The frontier and the counts are under `lock`, held for as long as adding a page's links
- * takes and never over a wait but that for work.
+ *      takes and never over a wait but that for work.
  *   2. A page is counted as done after its record has been given to the output, its links before:
- * so the crawl is not over while a page has links to add, and what is reported as done is written.
+ *      so the crawl is not over while a page has links to add, and what is reported as done is
+ *      written.
  *   3. A page whose fetch was cancelled is not recorded at all.
  */
 #ifndef WEFT_CMD_CRAWL_CRAWL_H

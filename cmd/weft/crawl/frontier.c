@@ -2,13 +2,15 @@
 /*
  * The crawl's frontier (contract and invariants in frontier.h).
  *
- *   known    fingerprints of all URLs taken in: open addressing, 0 for a free slot
- *   later    by_level: of those that wait for the next level; they join the known ones when it
- * begins taken    by_level: of those among the later ones that a redirect has brought to this level
- * since skipped  by_level: the ones taken on the level before; their second record is passed over
- *   scope    fingerprints of the seeds' hosts, in a table of the same kind
- *   hosts    a host's record, found by the same fingerprint; never freed before the end
- *   turn     ring of the hosts that have URLs waiting on the current level
+ *   known     fingerprints of all URLs taken in: open addressing, 0 for a free slot
+ *   later     by_level: of those that wait for the next level; they join the known ones when it
+ *             begins
+ *   taken     by_level: of those among the later ones that a redirect has brought to this level
+ *             since
+ *   skipped   by_level: the ones taken on the level before; their second record is passed over
+ *   scope     fingerprints of the seeds' hosts, in a table of the same kind
+ *   hosts     a host's record, found by the same fingerprint; never freed before the end
+ *   turn      ring of the hosts that have URLs waiting on the current level
  *
  * A waiting URL is a record of 8 bytes and its path in a chain of chunks; scheme and host are the
  * host's. With by_level a host has two chains, for this level and for the next, which swap when the

@@ -7,7 +7,7 @@
  *   1. Lines are written in the order they were added, and a line is never torn: after a write that
  *      failed half-way the file is cut back to its last whole line.
  *   2. One party writes at a time (`writing`); the others go on adding, until PENDING_MAX bytes
- * wait.
+ *      wait.
  *   3. The first failure is kept; everything added later is refused with it.
  */
 #ifndef WEFT_CMD_CRAWL_OUTPUT_H
