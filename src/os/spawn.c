@@ -119,30 +119,51 @@ WFI_RAW static void close_between(long low, long high)
             call(SYS_close, fd, 0, 0);
 }
 
+/* Puts one descriptor in its place. One that is merely inherited goes as exec would have it. */
+WFI_RAW static void set_fd(struct job *job, size_t at)
+{
+    const struct wfi_spawn_fd *fd = &job->spawn->fds[at];
+    if (fd->optional) {
+        long flags = call(SYS_fcntl, fd->from, F_GETFD, 0);
+        if (flags < 0 || flags & FD_CLOEXEC) {
+            call(SYS_close, fd->to, 0, 0);
+            return;
+        }
+    }
+    long err = fd->from == fd->to ? call(SYS_fcntl, fd->to, F_SETFD, 0)
+                                  : call(SYS_dup3, fd->from, fd->to, 0);
+    if (err < 0)
+        fail(job, err, WFI_SPAWN_FD, at);
+}
+
+/* A copy above all that the child is to have. */
+WFI_RAW static long move_up(const struct job *job, int fd)
+{
+    long copy = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, job->moved_from);
+    return copy == -EINVAL ? -EMFILE : copy; /* above the limit of numbers */
+}
+
 /* First what would be overwritten goes out of the way, then each to its place, then the rest. */
 WFI_RAW static void set_fds(struct job *job)
 {
     struct wfi_spawn_fd *fds = job->spawn->fds;
     size_t count = job->spawn->fd_count;
-    if (job->report >= 0)
-        job->report = (int)call(SYS_fcntl, job->report, F_DUPFD_CLOEXEC, job->moved_from);
+    if (job->report >= 0) {
+        long fd = move_up(job, job->report);
+        if (fd < 0)
+            fail(job, fd, WFI_SPAWN_FD, 0);
+        job->report = (int)fd;
+    }
     for (size_t i = 0; i < count; i++)
         if (fds[i].moved) {
-            long fd = call(SYS_fcntl, fds[i].from, F_DUPFD_CLOEXEC, job->moved_from);
-            if (fd >= 0)
-                fds[i].from = (int)fd;
-            else if (fd != -EBADF || !fds[i].optional)
+            long fd = move_up(job, fds[i].from);
+            if (fd < 0)
                 fail(job, fd, WFI_SPAWN_FD, i);
+            fds[i].from = (int)fd;
         }
+    for (size_t i = 0; i < count; i++)
+        set_fd(job, i);
     long next = 0; /* all below it are as they should be */
-    for (size_t i = 0; i < count; i++) {
-        long err = fds[i].from == fds[i].to ? call(SYS_fcntl, fds[i].to, F_SETFD, 0)
-                                            : call(SYS_dup3, fds[i].from, fds[i].to, 0);
-        if (err == -EBADF && fds[i].optional)
-            call(SYS_close, fds[i].to, 0, 0);
-        else if (err < 0)
-            fail(job, err, WFI_SPAWN_FD, i);
-    }
     for (size_t i = 0; i < count; i++) {
         close_between(next, fds[i].to - 1);
         next = fds[i].to + 1;

@@ -16,7 +16,7 @@
 struct wfi_spawn_fd {
     int from;      /* the caller's */
     int to;        /* its number in the child */
-    bool optional; /* if `from` is not open, `to` will not be open either, and that is fine */
+    bool optional; /* if `from` is not open, or closed on exec, `to` is not open either */
     bool moved;    /* for wfi_spawn */
 };
 
