@@ -225,6 +225,7 @@ int options_parse(const struct command *command, int argc, char **argv, void *va
         int status = -1;
         if (ended || argument[0] != '-' || argument[1] == 0) {
             argv[++operands] = argument;
+            ended = ended || command->operands_end_options;
         } else if (strcmp(argument, "--") == 0) {
             ended = true;
         } else if (strcmp(argument, "--help") == 0) {

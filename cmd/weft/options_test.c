@@ -120,6 +120,24 @@ static void options_and_operands_mix(void **state)
     assert_string_equal(said, "");
 }
 
+static void the_first_operand_may_end_the_options(void **state)
+{
+    (void)state;
+    struct values values = {0};
+    int operands = 0;
+    struct command runner = command;
+    runner.operands_end_options = true;
+    runner.operands_max = -1;
+    char *argv[] = {"try", "-q", "a", "-v", "--", "--nonsense", NULL};
+    assert_int_equal(options_parse(&runner, 6, argv, &values, &operands), -1);
+    assert_int_equal(operands, 4);
+    assert_string_equal(argv[1], "a");
+    assert_string_equal(argv[2], "-v");
+    assert_string_equal(argv[3], "--");
+    assert_string_equal(argv[4], "--nonsense");
+    assert_true(values.quiet && !values.verbose);
+}
+
 static void defaults_stay_and_lists_grow(void **state)
 {
     (void)state;
@@ -211,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_and_operands_mix),
+        cmocka_unit_test(the_first_operand_may_end_the_options),
         cmocka_unit_test(defaults_stay_and_lists_grow),
         cmocka_unit_test(hidden_choices_are_understood),
         cmocka_unit_test(wrong_use_says_why_in_one_line),

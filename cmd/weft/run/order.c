@@ -50,6 +50,11 @@ void *order_take(struct order *order)
     return thing;
 }
 
+void order_pass(struct order *order)
+{
+    order->next++;
+}
+
 void *order_take_any(struct order *order)
 {
     for (size_t i = 0; i < order->size; i++) {

@@ -26,6 +26,9 @@ int order_put(struct order *order, uint64_t number, void *thing);
 /* The next one, or NULL while it has not come. */
 void *order_take(struct order *order);
 
+/* The next one came out without having been put in. */
+void order_pass(struct order *order);
+
 /* Like order_take, but passes over numbers that never came. NULL: nothing is left. */
 void *order_take_any(struct order *order);
 

@@ -45,6 +45,9 @@ static void one_that_is_missing_holds_the_rest(void **state)
     for (int i = 1; i <= 3; i++)
         assert_ptr_equal(order_take(&order), &things[i]);
     assert_int_equal(order_ahead(&order, 4), 0);
+    assert_int_equal(order_put(&order, 5, things), 0);
+    order_pass(&order);
+    assert_ptr_equal(order_take(&order), things);
     order_fini(&order);
 }
 

@@ -11,6 +11,15 @@
 
 /* ---- lists ---- */
 
+bool source_is_mark(const char *word)
+{
+    static const char *const marks[] = {":::", "::::", ":::+", "::::+"};
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+        if (strcmp(word, marks[i]) == 0)
+            return true;
+    return false;
+}
+
 int source_open_lists(struct source *source, char *const *words, size_t count,
                       struct wf_error *reterr)
 {
@@ -21,8 +30,7 @@ int source_open_lists(struct source *source, char *const *words, size_t count,
     for (size_t i = 0; i < count; i++) {
         if (strcmp(words[i], ":::") == 0)
             source->lists[source->list_count++].first = i + 1;
-        else if (strcmp(words[i], "::::") == 0 || strcmp(words[i], ":::+") == 0 ||
-                 strcmp(words[i], "::::+") == 0)
+        else if (source_is_mark(words[i]))
             return wf_error_set(reterr, -EINVAL, "%s is not known here; there are ::: and -a FILE",
                                 words[i]);
         else

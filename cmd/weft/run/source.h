@@ -37,6 +37,9 @@ struct source {
     bool ended;
 };
 
+/* Whether a word begins a list; also those of parallel's that mean nothing here. */
+bool source_is_mark(const char *word);
+
 /*
  * Lists: words, with ":::" between them and in front of the first.
  * Returns 0, -EINVAL for a mark of parallel's that has no meaning here, or -ENOMEM.

@@ -187,12 +187,12 @@ static struct piece base(struct piece p)
     return slash ? (struct piece){slash + 1, (size_t)(p.at + p.len - slash - 1)} : p;
 }
 
-/* Up to the last dot of the last component that has something behind it. */
+/* Up to the last dot of the last component. */
 static struct piece without_extension(struct piece p)
 {
     for (size_t i = p.len; i-- > 0 && p.at[i] != '/';)
         if (p.at[i] == '.')
-            return (struct piece){p.at, i + 1 < p.len ? i : p.len};
+            return (struct piece){p.at, i};
     return p;
 }
 

@@ -79,14 +79,20 @@ void words_quote(struct words *w, const char *text, size_t len)
         words_put(w, len ? text : "''", len ? len : 2);
         return;
     }
-    /* Stretches without a quote in single quotes, stretches of quotes in double ones. */
+    /* Stretches without a quote in single quotes, each quote in double ones. */
     for (size_t at = 0, end; at < len; at = end) {
-        bool quotes = text[at] == '\'';
-        for (end = at; end < len && (text[end] == '\'') == quotes;)
+        for (end = at; end < len && text[end] != '\'';)
             end++;
-        words_put(w, quotes ? "\"" : "'", 1);
-        words_put(w, text + at, end - at);
-        words_put(w, quotes ? "\"" : "'", 1);
+        if (end > at) {
+            words_put(w, "'", 1);
+            words_put(w, text + at, end - at);
+            words_put(w, "'", 1);
+        } else {
+            /* Between two quotes parallel has an empty stretch; so logs can be compared. */
+            bool second = at > 0 && text[at - 1] == '\'';
+            words_puts(w, second ? "''\"'\"" : "\"'\"");
+            end = at + 1;
+        }
     }
 }
 
