@@ -89,8 +89,8 @@ static void items_of_any_size_stay_whole(void **state)
             if (sizes[i] && i % 2)
                 assert_int_equal(wf_shared_queue_try_pop(q, back, sizes[i] - 1, &len), -EMSGSIZE);
             if (way == 0) {
-                assert_int_equal(
-                    wf_shared_queue_pop(q, back, sizes[SIZES - 1], &len, party_soon()), 0);
+                assert_int_equal(wf_shared_queue_pop(q, back, sizes[SIZES - 1], &len, party_soon()),
+                                 0);
                 taken.len = len;
             } else {
                 assert_int_equal(wf_shared_queue_take(q, &taken, party_soon()), 0);
@@ -203,7 +203,7 @@ static void closing_lets_out_what_is_inside_or_not(void **state)
 struct order {
     struct family_parcel queue, back;
     int count, number;
-    WFI_ATOMIC(int) *counter;
+    WFI_ATOMIC(int) * counter;
 };
 
 static struct order order_of(const void *blob, size_t bytes)
@@ -350,7 +350,7 @@ static void a_killed_party_stops_nobody(void **state)
     (void)state;
     int kills = slow ? 4 : 30;
     uint64_t before = family_blocks();
-    WFI_ATOMIC(int) *counter;
+    WFI_ATOMIC(int) * counter;
     assert_int_equal(wfi_arena_alloc(WFI_BLOCK_BYTES, sizeof(int), (void **)&counter, NULL), 0);
     for (int n = 0; n < kills; n++) {
         struct wf_shared_queue *q = new_queue(1 + wfi_splitmix64(&seed) % 8, 0);
