@@ -114,6 +114,9 @@ enum { WF_TASK_ABI = 1 };
 struct wf_submit_options {
     const char *name; /* shown instead of the task's own, copied, cut to 47 bytes */
     int priority;     /* -3 to 3, higher first; for executors that have priorities */
+    /* How often the task may be run again after the worker process that ran it died. 0: it fails
+     * with WF_EWORKERDIED, since nobody knows how far it came. For the processes engine. */
+    int retries_on_death;
 };
 
 /*

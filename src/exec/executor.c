@@ -86,13 +86,16 @@ void wfi_executor_submit(struct wf_executor *on, struct wf_future *f,
 {
     const struct wf_task_type *type = wfi_future_type(f);
     struct wf_error error;
-    int code, priority = options ? options->priority : 0;
+    static const struct wf_submit_options defaults;
+    if (!options)
+        options = &defaults;
+    int code;
     if (!type->call && !on->ops->foreign)
         code = wf_error_set(&error, -ENOSYS, "task %s is not defined in this program", type->name);
-    else if (priority < -3 || priority > 3)
-        code = wf_error_set(&error, -EINVAL, "a priority is -3 to 3, not %d", priority);
+    else if (options->priority < -3 || options->priority > 3)
+        code = wf_error_set(&error, -EINVAL, "a priority is -3 to 3, not %d", options->priority);
     else
-        code = on->ops->submit(on, f, priority, &error);
+        code = on->ops->submit(on, f, options, &error);
     if (code)
         wfi_executor_refuse(f, code, &error);
 }

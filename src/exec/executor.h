@@ -22,19 +22,20 @@ struct wfi_executor_ops {
      * Takes a PENDING future with its ENGINE bit. Returns 0, or a negative code with `reterr`
      * filled: then the future is untouched, and the caller fails it.
      */
-    int (*submit)(struct wf_executor *on, struct wf_future *f, int priority,
-                  struct wf_error *reterr);
-    /* `count` futures at once, priority 0; returns how many were taken. May be NULL. */
-    size_t (*submit_many)(struct wf_executor *on, struct wf_future **futures, size_t count,
-                          struct wf_error *reterr);
+    int (*submit)(struct wf_executor *on, struct wf_future *f,
+                  const struct wf_submit_options *options, struct wf_error *reterr);
     /* A COUNTED future has left PENDING without the queue's knowledge. May be NULL. */
     void (*forget)(struct wf_executor *on);
     /* A worker is about to publish the end of a task, and will then look for the next one; ended()
      * is called when it may take longer, because it has callbacks to run. May both be NULL. */
     void (*ending)(struct wf_executor *on);
     void (*ended)(struct wf_executor *on);
-    /* Asks a RUNNING task that has no frame in this process. May be NULL. */
+    /* Asks a RUNNING task that has no frame in this process. Called with locks held: it may swap
+     * the state (wfi_future_settle), but leaves what follows to another. May be NULL. */
     enum wf_cancel_result (*cancel)(struct wf_executor *on, struct wf_future *f);
+    /* A thread or fiber is about to park until `f`, of this executor, has ended: it may collect what
+     * has ended, and look for a moment whether `f` ends meanwhile. May be NULL. */
+    void (*attend)(struct wf_executor *on, struct wf_future *f, wf_deadline deadline);
 
     int (*shutdown)(struct wf_executor *on, enum wf_shutdown mode, wf_deadline deadline);
     /* After a shutdown with CANCEL that ended well: frees. */

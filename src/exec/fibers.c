@@ -62,10 +62,10 @@ static void run(struct wfi_job *job, struct wfi_worker *worker)
     leave(on);
 }
 
-static int submit(struct wf_executor *base, struct wf_future *f, int priority,
-                  struct wf_error *reterr)
+static int submit(struct wf_executor *base, struct wf_future *f,
+                  const struct wf_submit_options *options, struct wf_error *reterr)
 {
-    (void)priority;
+    (void)options;
     struct fibers *on = fibers_of(base);
     wfi_fetch_add(&on->submitted, 1);
     if (wfi_unlikely(wfi_load(&on->closed))) {

@@ -273,7 +273,7 @@ static void call_back(struct wf_future *f, struct wfi_end_node *calls)
 }
 
 /* Ends the list and tells the scope; the state is an end already. */
-static void serve(struct wf_future *f)
+void wfi_future_serve(struct wf_future *f)
 {
     uint32_t word = wfi_load_relaxed(&f->state);
     call_back(f, publish(f));
@@ -354,16 +354,22 @@ static void close_level(struct wf_future *f)
     }
 }
 
-void wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
-                    struct wf_error *error)
+bool wfi_future_settle(struct wf_future *f, enum wf_future_state state, int code,
+                       struct wf_error *error)
 {
     close_level(f);
     if (state == WF_FUTURE_FAILED) {
         f->error = error;
         wfi_store_relaxed(&f->born_or_code, (uint32_t)code);
     }
-    swap_end(f, state);
-    serve(f);
+    return swap_end(f, state);
+}
+
+void wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
+                    struct wf_error *error)
+{
+    wfi_future_settle(f, state, code, error);
+    wfi_future_serve(f);
 }
 
 void wfi_future_refuse(struct wf_future *f, int code, const struct wf_error *error)
@@ -380,7 +386,7 @@ void wfi_future_refuse(struct wf_future *f, int code, const struct wf_error *err
     f->error = kept;
     wfi_store_relaxed(&f->born_or_code, (uint32_t)code);
     swap_end(f, WF_FUTURE_FAILED);
-    serve(f);
+    wfi_future_serve(f);
 }
 
 /* The deadline that holds in a scope, unless the scope is around the caller and so in view. */
@@ -498,6 +504,11 @@ bool wfi_future_help(struct wf_future *f)
 
 static int await(struct wf_future *f, wf_deadline deadline, bool cancelable)
 {
+    if (f->on && f->on->ops->attend) {
+        f->on->ops->attend(f->on, f, deadline);
+        if (wfi_future_ended(f))
+            return 0;
+    }
     struct wfi_lock *lock = wfi_future_lock(f);
     struct wfi_end_node node = {.kind = WFI_END_WAKE};
     wfi_lock_lock(lock);
@@ -644,7 +655,7 @@ void wfi_future_serve_removed(struct wf_future *f)
     const struct wf_task_type *type = wfi_future_type(f);
     if (type->drop_args)
         type->drop_args(f->data);
-    serve(f);
+    wfi_future_serve(f);
 }
 
 void wfi_future_cancel_pending(struct wf_future *f)

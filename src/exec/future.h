@@ -97,6 +97,7 @@ struct wf_future {
     union {
         struct wfi_locals *locals; /* PENDING: the submitter's context */
         struct wf_task *frame;     /* RUNNING, under BUSY or by the task itself */
+        void *engines;             /* RUNNING without LEVEL: what the engine keeps of it */
         struct wf_error *error;    /* FAILED: more than the code; may be NULL */
         struct wf_future *chain;   /* CANCELED: while a scope works through its children */
     };
@@ -173,6 +174,14 @@ void wfi_future_refuse(struct wf_future *f, int code, const struct wf_error *err
  */
 void wfi_future_end(struct wf_future *f, enum wf_future_state state, int code,
                     struct wf_error *error);
+
+/*
+ * The same in two steps, for who may not run the user's code in between: settle swaps the state
+ * (false: it had ended already), serve tells those who wait; the caller holds ENGINE over both.
+ */
+bool wfi_future_settle(struct wf_future *f, enum wf_future_state state, int code,
+                       struct wf_error *error);
+void wfi_future_serve(struct wf_future *f);
 
 /* Gives up HANDLE, ENGINE or both; the last one frees the block. */
 void wfi_future_release(struct wf_future *f, uint32_t bits);

@@ -11,10 +11,10 @@ struct inline_executor {
     WFI_ATOMIC(bool) closed;
 };
 
-static int submit(struct wf_executor *base, struct wf_future *f, int priority,
-                  struct wf_error *reterr)
+static int submit(struct wf_executor *base, struct wf_future *f,
+                  const struct wf_submit_options *options, struct wf_error *reterr)
 {
-    (void)priority;
+    (void)options;
     struct inline_executor *on = wfi_container_of(base, struct inline_executor, base);
     if (wfi_load(&on->closed))
         return wf_error_set(reterr, -EPIPE, "executor %s is shut down", base->name);

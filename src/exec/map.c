@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ordered map: a ring of jobs in the order of their inputs. A job works on one item, or on a chunk
- * of them; then it runs a task type of its own, made for this map, whose one argument is the chunk.
- *
- * A chunk belongs to its job and to the map's place in the ring, and goes with the last of them: a
- * map that is closed leaves running chunks to themselves.
+ * of them: see exec/chunk.h.
  */
 #include <weft/map.h>
 
@@ -12,20 +9,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "exec/chunk.h"
 #include "exec/executor.h"
-
-struct chunk {
-    WFI_ATOMIC(uint32_t) owners;
-    const struct wf_task_type *type;
-    size_t count; /* items pulled */
-    size_t begun; /* items whose arguments have been used up; the job's, then the reader's */
-    size_t read;  /* results handed out; the reader's */
-    unsigned char *args, *results;
-    struct outcome {
-        int code;
-        struct wf_error *error; /* may be NULL */
-    } * outcomes;
-};
 
 struct wf_map {
     struct wf_executor *on;
@@ -41,90 +26,9 @@ struct wf_map {
     unsigned char *buffer; /* arguments of one item, on their way to submit */
     struct slot {
         struct wf_future *future; /* NULL: its chunk is being read */
-        struct chunk *chunk;
+        struct wfi_chunk *chunk;
     } ring[];
 };
-
-/* Chunks */
-
-static void chunk_release(struct chunk *chunk)
-{
-    if (wfi_fetch_sub(&chunk->owners, 1) != 1)
-        return;
-    const struct wf_task_type *type = chunk->type;
-    for (size_t i = 0; i < chunk->count; i++) {
-        if (i >= chunk->begun && type->drop_args)
-            type->drop_args(chunk->args + i * type->args_bytes);
-        if (i >= chunk->read && i < chunk->begun && !chunk->outcomes[i].code && type->drop_result)
-            type->drop_result(chunk->results + i * type->result_bytes);
-        wfi_free(chunk->outcomes[i].error);
-    }
-    wfi_free(chunk);
-}
-
-struct chunk_args {
-    struct chunk *chunk;
-};
-
-static void chunk_drop_args(void *args)
-{
-    chunk_release(((struct chunk_args *)args)->chunk);
-}
-
-static int chunk_call(struct wf_task *self, void *args, void *ret)
-{
-    (void)ret;
-    struct chunk *chunk = ((struct chunk_args *)args)->chunk;
-    const struct wf_task_type *type = chunk->type;
-    while (chunk->begun < chunk->count) {
-        size_t i = chunk->begun;
-        if (i > 0 && wf_checkpoint(self))
-            return -ECANCELED;
-        void *item = chunk->args + i * type->args_bytes;
-        int code = type->call(self, item, chunk->results + i * type->result_bytes);
-        chunk->begun++;
-        if (type->drop_args)
-            type->drop_args(item);
-        chunk->outcomes[i] = (struct outcome){code < 0 ? code : 0, self->error};
-        self->error = NULL;
-    }
-    return 0;
-}
-
-static const struct wf_task_type chunk_type = {
-    .name = "chunk",
-    .file = __FILE__,
-    .line = __LINE__,
-    .abi = WF_TASK_ABI,
-    .args_bytes = sizeof(struct chunk_args),
-    .result_offset = sizeof(struct chunk_args),
-    .align = _Alignof(struct chunk_args),
-    .call = chunk_call,
-    .drop_args = chunk_drop_args,
-};
-
-static size_t round_up(size_t bytes, size_t align)
-{
-    return (bytes + align - 1) / align * align;
-}
-
-static struct chunk *chunk_make(const struct wf_task_type *type, size_t items)
-{
-    struct chunk *chunk;
-    size_t align = type->align > _Alignof(max_align_t) ? type->align : _Alignof(max_align_t);
-    size_t head = round_up(sizeof *chunk, align);
-    size_t args = round_up(items * type->args_bytes, align);
-    size_t results = round_up(items * type->result_bytes, align);
-    chunk = wfi_zalloc_aligned(align, head + args + results + items * sizeof *chunk->outcomes);
-    if (!chunk)
-        return NULL;
-    chunk->type = type;
-    chunk->owners = 2;
-    chunk->args = (unsigned char *)chunk + head;
-    chunk->results = chunk->args + args;
-    chunk->outcomes = (struct outcome *)(void *)(chunk->results + results);
-    return chunk;
-}
 
 /* Filling the ring */
 
@@ -152,7 +56,7 @@ static bool fill_slot(struct wf_map *map, struct slot *slot)
     }
     if (map->exhausted)
         return false;
-    struct chunk *chunk = chunk_make(map->type, map->chunk_items);
+    struct wfi_chunk *chunk = wfi_chunk_make(map->type, map->chunk_items);
     if (!chunk) {
         map->exhausted = true;
         map->source_error = -ENOMEM;
@@ -163,13 +67,13 @@ static bool fill_slot(struct wf_map *map, struct slot *slot)
         chunk->count++;
     if (chunk->count == 0) {
         chunk->owners = 1;
-        chunk_release(chunk);
+        wfi_chunk_release(chunk);
         return false;
     }
-    struct chunk_args args = {chunk};
+    struct wfi_chunk_args args = {chunk};
     slot->chunk = chunk;
     struct wf_submit_options options = {.name = map->type->name};
-    slot->future = wf_submit(map->on, &chunk_type, &options, &args);
+    slot->future = wf_submit(map->on, &wfi_chunk_type, &options, &args);
     return true;
 }
 
@@ -228,7 +132,7 @@ static void leave_slot(struct wf_map *map)
 static int read_chunk(struct wf_map *map, struct slot *slot, void *ret, wf_deadline deadline,
                       struct wf_error *reterr)
 {
-    struct chunk *chunk = slot->chunk;
+    struct wfi_chunk *chunk = slot->chunk;
     if (slot->future) {
         int err = wf_future_wait(slot->future, deadline);
         if (err)
@@ -257,7 +161,7 @@ static int read_chunk(struct wf_map *map, struct slot *slot, void *ret, wf_deadl
     if (++chunk->read == chunk->count) {
         wf_future_error(slot->future, WF_NOW, NULL);
         wf_future_drop(&slot->future);
-        chunk_release(chunk);
+        wfi_chunk_release(chunk);
         leave_slot(map);
     }
     return code;
@@ -292,7 +196,7 @@ void wf_map_close(struct wf_map *map)
             wfi_future_serve_removed(slot->future);
         wf_future_drop(&slot->future);
         if (slot->chunk)
-            chunk_release(slot->chunk);
+            wfi_chunk_release(slot->chunk);
     }
     wfi_free(map->buffer);
     wfi_free(map);

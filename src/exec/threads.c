@@ -438,8 +438,8 @@ static bool count(struct wf_future *f)
     return false;
 }
 
-static int submit(struct wf_executor *base, struct wf_future *f, int priority,
-                  struct wf_error *reterr)
+static int submit(struct wf_executor *base, struct wf_future *f,
+                  const struct wf_submit_options *options, struct wf_error *reterr)
 {
     struct pool *pool = pool_of(base);
     struct wfi_wait_node *idle;
@@ -467,7 +467,7 @@ static int submit(struct wf_executor *base, struct wf_future *f, int priority,
         wfi_future_release(f, WFI_FUTURE_ENGINE);
         return 0;
     }
-    push(pool, f, priority);
+    push(pool, f, options->priority);
     if ((idle = wfi_wait_claim_first(&pool->idle))) {
         /* A thread went idle while this one waited for room: it will look. */
         wfi_lock_unlock(&pool->lock);

@@ -160,6 +160,31 @@ int wf_local_set(const struct wf_local *local, const void *value)
     return 0;
 }
 
+/* Between processes of one image a table travels as it is: values lie behind each other, each with
+ * the address of its local. */
+
+size_t wfi_locals_bytes(const struct wfi_locals *locals)
+{
+    return locals ? locals->bytes : 0;
+}
+
+const void *wfi_locals_data(const struct wfi_locals *locals)
+{
+    return locals->values;
+}
+
+struct wfi_locals *wfi_locals_make(const void *data, size_t bytes)
+{
+    struct wfi_locals *locals = wfi_alloc(sizeof *locals + bytes);
+    if (!locals)
+        return NULL;
+    watch_party_end();
+    wfi_store_relaxed(&locals->refs, 1);
+    locals->bytes = bytes;
+    memcpy(locals->values, data, bytes);
+    return locals;
+}
+
 /* Object locals */
 
 int wf_object_get(const struct wf_object *type, void **ret_object)

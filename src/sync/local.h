@@ -24,6 +24,14 @@ void wfi_locals_release(struct wfi_locals *locals);
 /* Makes `locals`, and the reference to it, the calling party's; returns what it had before. */
 struct wfi_locals *wfi_locals_enter(struct wfi_locals *locals);
 
+/*
+ * A snapshot as bytes, for another process of the same image: how many, where, and a new one made
+ * of them with one reference (NULL without memory). Values that are addresses are only copied.
+ */
+size_t wfi_locals_bytes(const struct wfi_locals *locals);
+const void *wfi_locals_data(const struct wfi_locals *locals);
+struct wfi_locals *wfi_locals_make(const void *data, size_t bytes);
+
 /* Drops what the party has now and gives it `outer` back. */
 void wfi_locals_leave(struct wfi_locals *outer);
 
