@@ -33,8 +33,8 @@ struct wfi_executor_ops {
     /* Asks a RUNNING task that has no frame in this process. Called with locks held: it may swap
      * the state (wfi_future_settle), but leaves what follows to another. May be NULL. */
     enum wf_cancel_result (*cancel)(struct wf_executor *on, struct wf_future *f);
-    /* A thread or fiber is about to park until `f`, of this executor, has ended: it may collect what
-     * has ended, and look for a moment whether `f` ends meanwhile. May be NULL. */
+    /* A thread or fiber is about to park until `f`, of this executor, has ended: it may collect
+     * what has ended, and look for a moment whether `f` ends meanwhile. May be NULL. */
     void (*attend)(struct wf_executor *on, struct wf_future *f, wf_deadline deadline);
 
     int (*shutdown)(struct wf_executor *on, enum wf_shutdown mode, wf_deadline deadline);

@@ -322,6 +322,24 @@ bool wfi_future_claim(struct wf_future *f)
     return false;
 }
 
+bool wfi_future_hold(struct wf_future *f)
+{
+    uint32_t word = wfi_load_acquire(&f->state);
+    while (wfi_future_state(word) == WF_FUTURE_PENDING)
+        if (wfi_cas(&f->state, &word, word | WFI_FUTURE_HELD))
+            return true;
+    return false;
+}
+
+bool wfi_future_release_hold(struct wf_future *f)
+{
+    uint32_t bits = WFI_FUTURE_HELD | WFI_FUTURE_ASKED;
+    if (!(wfi_fetch_and(&f->state, ~bits) & WFI_FUTURE_ASKED))
+        return true;
+    wfi_future_cancel_pending(f);
+    return false;
+}
+
 /* Swaps RUNNING for the end, once no canceller uses the frame. */
 static bool swap_end(struct wf_future *f, enum wf_future_state state)
 {
@@ -632,11 +650,18 @@ enum wf_future_state wf_future_state(const struct wf_future *f)
 
 /* Cancelling */
 
-/* PENDING to CANCELED; the caller serves the future when it can. */
-static bool remove_pending(struct wf_future *f)
+/* PENDING to CANCELED; the caller serves the future when it can, unless *ret_must_serve says that
+ * somebody else does. */
+static bool remove_pending(struct wf_future *f, bool *ret_must_serve)
 {
     uint32_t word = wfi_load_acquire(&f->state);
     while (wfi_future_state(word) == WF_FUTURE_PENDING) {
+        *ret_must_serve = !(word & WFI_FUTURE_HELD);
+        if (word & WFI_FUTURE_HELD) {
+            if (wfi_cas(&f->state, &word, word | WFI_FUTURE_ASKED))
+                return true;
+            continue;
+        }
         uint32_t next =
             (word & ~(uint32_t)(WFI_FUTURE_STATE | WFI_FUTURE_COUNTED)) | WF_FUTURE_CANCELED;
         if (!wfi_cas(&f->state, &word, next))
@@ -660,15 +685,16 @@ void wfi_future_serve_removed(struct wf_future *f)
 
 void wfi_future_cancel_pending(struct wf_future *f)
 {
-    if (remove_pending(f))
+    bool must_serve;
+    if (remove_pending(f, &must_serve) && must_serve)
         wfi_future_serve_removed(f);
 }
 
 enum wf_cancel_result wfi_future_cancel_quietly(struct wf_future *f, bool *ret_must_serve)
 {
-    *ret_must_serve = remove_pending(f);
-    if (*ret_must_serve)
+    if (remove_pending(f, ret_must_serve))
         return WF_CANCEL_REMOVED;
+    *ret_must_serve = false;
     uint32_t word = wfi_load_acquire(&f->state);
     for (;;) {
         uint32_t next;

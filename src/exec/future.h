@@ -16,6 +16,8 @@
  *   SHIELDED  a cancelled waiter leaves the task alone
  *   COUNTED   the engine counts the block as queued
  *   NAMED     a name of its own stands behind the data
+ *   HELD      the engine reads the arguments of a PENDING task; who cancels it leaves ASKED behind,
+ *             and the engine does it
  *   STATIC    the one future that stands for "out of memory"; never freed
  *
  * Invariants
@@ -59,6 +61,7 @@ enum {
     WFI_FUTURE_COUNTED = 1 << 12,
     WFI_FUTURE_NAMED = 1 << 13,
     WFI_FUTURE_STATIC = 1 << 14,
+    WFI_FUTURE_HELD = 1 << 15,
 };
 
 enum { WFI_TASK_NAME_BYTES = 48, WFI_TASK_INLINE = 64, WFI_TASK_INLINE_SCOPED = 40 };
@@ -97,7 +100,6 @@ struct wf_future {
     union {
         struct wfi_locals *locals; /* PENDING: the submitter's context */
         struct wf_task *frame;     /* RUNNING, under BUSY or by the task itself */
-        void *engines;             /* RUNNING without LEVEL: what the engine keeps of it */
         struct wf_error *error;    /* FAILED: more than the code; may be NULL */
         struct wf_future *chain;   /* CANCELED: while a scope works through its children */
     };
@@ -154,6 +156,14 @@ struct wf_future *wfi_future_no_memory(void);
 
 /* PENDING to RUNNING; the winner must run it. */
 bool wfi_future_claim(struct wf_future *f);
+
+/*
+ * For an engine that copies what the arguments point to before it queues the task: nobody drops
+ * them between hold and release_hold. hold returns false when the task has ended; release_hold,
+ * when it was cancelled meanwhile, which is then done.
+ */
+bool wfi_future_hold(struct wf_future *f);
+bool wfi_future_release_hold(struct wf_future *f);
 
 /*
  * Runs a claimed task in the calling party, to its end. `nested`: on top of something else that

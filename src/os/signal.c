@@ -172,3 +172,9 @@ bool wfi_signal_ignored(int signo)
     return sigaction(signo, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
            now.sa_handler == SIG_IGN;
 }
+
+const char *wfi_signal_name(int signo)
+{
+    const char *name = sigabbrev_np(signo);
+    return name ? name : "?";
+}

@@ -46,6 +46,9 @@ int wfi_signals_fd(const struct wfi_signals *s);
  */
 int wfi_signals_read(struct wfi_signals *s, int *ret_signo);
 
+/* "KILL" for SIGKILL; "?" for what is none. */
+const char *wfi_signal_name(int signo);
+
 /* True if the process was told to ignore the signal, as under nohup. */
 bool wfi_signal_ignored(int signo);
 

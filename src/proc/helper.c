@@ -45,6 +45,7 @@
 #include "os/thread.h"
 #include "os/wakefd.h"
 #include "proc/forward.h"
+#include "proc/module.h"
 #include "proc/related.h"
 #include "proc/shared.h"
 #include "sched/record.h"
@@ -146,7 +147,10 @@ static int check_threads(struct wf_error *reterr)
 static int before_fork(struct wf_error *reterr)
 {
     int err = check_threads(reterr);
-    return err ? err : wfi_arena_start(reterr);
+    if (err)
+        return err;
+    wfi_module_mark();
+    return wfi_arena_start(reterr);
 }
 
 /* The process between main and helper, which only passes on. */
