@@ -37,14 +37,9 @@
 #define WEFT_PROCESSES_H
 
 #include <weft/executor.h>
+#include <weft/rlimit.h>
 
 WF_BEGIN_DECLS
-
-/* A limit of setrlimit(2): {RLIMIT_AS, 1 << 30}. Both its values are set. */
-struct wf_rlimit {
-    int resource;
-    uint64_t value;
-};
 
 struct wf_processes_options {
     /* Workers at most, started as they are needed. 0: one for each CPU that affinity and control
@@ -89,11 +84,12 @@ struct wf_processes_options {
  * possible. Again: does nothing.
  *
  * Returns 0, or
- *   WF_ESTATE          the process has more than one thread
+ *   WF_ESTATE          the process has more than one thread; or it is a related process itself
+ *   WF_EBROKEN         the helper has died
  *   WF_EFORKED         in a child made by fork
  *   -EAGAIN, -ENOMEM   no process, or no memory for one
  *   -EMFILE, -ENFILE   no descriptors
- * Context: thread or fiber; one caller at a time.
+ * Context: thread or fiber; any number of callers.
  */
 WF_API int wf_processes_init(struct wf_error *reterr);
 
@@ -105,6 +101,7 @@ WF_API int wf_processes_init(struct wf_error *reterr);
  * Returns 0, or
  *   -EINVAL            a negative number of workers, tasks or a duration
  *   WF_ESTATE          there is no helper, and it is too late to fork one: see wf_processes_init
+ *   WF_EBROKEN         the helper has died
  *   -ENOMEM, -EAGAIN   no memory, or no thread
  *   -EMFILE, -ENFILE   no descriptors
  * Context: thread or fiber; any number of callers.

@@ -1189,9 +1189,11 @@ static int take_options(struct wfi_pool *pool, const struct wf_processes_options
     pool->rlimits = wfi_zalloc((options->rlimit_count + 1) * sizeof *pool->rlimits);
     if (!pool->start || !pool->rlimits)
         return -ENOMEM;
-    for (size_t i = 0; i < options->rlimit_count; i++)
+    for (size_t i = 0; i < options->rlimit_count; i++) {
+        const struct wf_rlimit *limit = &options->rlimits[i];
         pool->rlimits[i] = (struct wfi_rlimit){
-            options->rlimits[i].resource, options->rlimits[i].value, options->rlimits[i].value};
+            limit->resource, limit->soft < limit->hard ? limit->soft : limit->hard, limit->hard};
+    }
     pool->start->start = options->start;
     pool->start->stop = options->stop;
     pool->start->memory_max_bytes = options->memory_max_bytes;
