@@ -247,8 +247,7 @@ static void it_is_known_who_lives(void **state)
 
 int main(void)
 {
-    wfi_arena_limit((size_t)256 << 20);
-    if (wf_processes_init(NULL))
+    if (!family_begin())
         return 1;
     const char *given = getenv("WEFT_SEED");
     seed = given ? strtoull(given, NULL, 10) : (uint64_t)wf_now();

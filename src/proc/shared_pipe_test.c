@@ -276,8 +276,7 @@ static void many_pipes_are_waited_for_at_once(void **state)
 
 int main(void)
 {
-    wfi_arena_limit((size_t)256 << 20);
-    if (wf_processes_init(NULL))
+    if (!family_begin())
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_keep_their_boundaries_and_an_empty_one_counts),

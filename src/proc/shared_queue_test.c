@@ -447,8 +447,7 @@ static void a_queue_goes_with_the_last_that_has_it(void **state)
 
 int main(void)
 {
-    wfi_arena_limit((size_t)256 << 20);
-    if (wf_processes_init(NULL))
+    if (!family_begin())
         return 1;
     slow = WFI_TSAN || wfi_under_valgrind();
     const char *given = getenv("WEFT_SEED");

@@ -70,6 +70,14 @@ static unsigned look(struct bell *bell, struct wfi_word *words, struct wfi_wake_
         if (!watch->word)
             continue;
         left--;
+        if (wfi_wait_list_empty(&watch->waiting)) {
+            /* All have left, and the word may be gone: it is only passed on by its address. */
+            if (watch->armed)
+                words[WFI_WORDS_MAX - ++passed] = (struct wfi_word){watch->word, 0, true};
+            watch->word = NULL;
+            bell->used--;
+            continue;
+        }
         uint32_t now = wfi_load(watch->word);
         bool anybody = false;
         for (struct wfi_wait_node *node = watch->waiting.first, *next; node; node = next) {
