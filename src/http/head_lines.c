@@ -3,26 +3,36 @@
 
 enum state {
     LINE_START,
+    IN_METHOD, /* of the request line, the only one that is not a field */
+    IN_TARGET,
     IN_LINE,
     AFTER_CR,
     AFTER_LAST_CR, /* of the empty line */
 };
 
 /* What may stand inside of a line: the tab, visible ASCII, the space, and what is not ASCII. */
-static bool is_plain(unsigned char c)
+static bool is_plain(char byte)
 {
+    const unsigned char c = (unsigned char)byte;
     return (c >= 0x20 && c != 0x7f) || c == '\t';
 }
 
-void wfi_head_lines_init(struct wfi_head_lines *lines, size_t field_count_max, bool fields_only)
+void wfi_head_lines_init(struct wfi_head_lines *lines, size_t target_len_max,
+                         size_t field_count_max)
 {
-    lines->state = LINE_START;
-    lines->line_count = fields_only ? 1 : 0;
-    lines->line_count_max = field_count_max + 1;
+    *lines = (struct wfi_head_lines){.state = LINE_START,
+                                     .line_count_max = field_count_max + 1,
+                                     .target_len_max = target_len_max};
+}
+
+void wfi_head_lines_init_trailers(struct wfi_head_lines *lines, size_t field_count_max)
+{
+    *lines = (struct wfi_head_lines){
+        .state = LINE_START, .line_count = 1, .line_count_max = field_count_max + 1};
 }
 
 /* What is wrong with a first byte of a line; MORE if nothing is. */
-static enum wfi_head_lines_end wrong_at_start(const struct wfi_head_lines *lines, unsigned char c)
+static enum wfi_head_lines_end wrong_at_start(const struct wfi_head_lines *lines, char c)
 {
     if (c == '\r')
         return lines->line_count == 0 ? WFI_HEAD_LINES_EMPTY : WFI_HEAD_LINES_MORE;
@@ -33,12 +43,36 @@ static enum wfi_head_lines_end wrong_at_start(const struct wfi_head_lines *lines
     return WFI_HEAD_LINES_MORE;
 }
 
+/* Inside of a line: returns where that ends, or what is refused stands. */
+static size_t pass_within(struct wfi_head_lines *lines, const char *bytes, size_t i, size_t len)
+{
+    if (lines->state == IN_METHOD) {
+        while (i < len && is_plain(bytes[i]) && bytes[i] != ' ')
+            i++;
+        if (i == len || bytes[i] != ' ')
+            return i;
+        lines->state = IN_TARGET;
+        i++;
+    }
+    if (lines->state == IN_TARGET) {
+        for (; i < len && is_plain(bytes[i]) && bytes[i] != ' '; i++)
+            if (lines->target_len++ == lines->target_len_max)
+                return i;
+        if (i == len || bytes[i] != ' ')
+            return i;
+        lines->state = IN_LINE;
+    }
+    while (i < len && is_plain(bytes[i]))
+        i++;
+    return i;
+}
+
 size_t wfi_head_lines_pass(struct wfi_head_lines *lines, const char *bytes, size_t len,
                            enum wfi_head_lines_end *ret_end)
 {
     size_t i = 0;
     while (i < len) {
-        const unsigned char c = (unsigned char)bytes[i];
+        const char c = bytes[i];
         switch (lines->state) {
         case LINE_START: {
             const enum wfi_head_lines_end wrong = wrong_at_start(lines, c);
@@ -46,17 +80,20 @@ size_t wfi_head_lines_pass(struct wfi_head_lines *lines, const char *bytes, size
                 *ret_end = wrong;
                 return i;
             }
-            lines->state = c == '\r' ? AFTER_LAST_CR : IN_LINE;
+            lines->state = c == '\r' ? AFTER_LAST_CR : lines->line_count == 0 ? IN_METHOD : IN_LINE;
             i += c == '\r';
             break;
         }
+        case IN_METHOD:
+        case IN_TARGET:
         case IN_LINE:
-            while (i < len && is_plain((unsigned char)bytes[i]))
-                i++;
+            i = pass_within(lines, bytes, i, len);
             if (i == len)
                 break;
             if (bytes[i] != '\r') {
-                *ret_end = bytes[i] == '\n' ? WFI_HEAD_LINES_LF : WFI_HEAD_LINES_CONTROL;
+                *ret_end = bytes[i] == '\n'     ? WFI_HEAD_LINES_LF
+                           : is_plain(bytes[i]) ? WFI_HEAD_LINES_TARGET
+                                                : WFI_HEAD_LINES_CONTROL;
                 return i;
             }
             i++;
@@ -80,11 +117,18 @@ size_t wfi_head_lines_pass(struct wfi_head_lines *lines, const char *bytes, size
     return i;
 }
 
+int wfi_head_lines_status(enum wfi_head_lines_end end)
+{
+    return end == WFI_HEAD_LINES_TOO_MANY ? 431 : end == WFI_HEAD_LINES_TARGET ? 414 : 400;
+}
+
 const char *wfi_head_lines_reason(enum wfi_head_lines_end end)
 {
     switch (end) {
     case WFI_HEAD_LINES_TOO_MANY:
         return "more fields than the limit";
+    case WFI_HEAD_LINES_TARGET:
+        return "the target is longer than the limit";
     case WFI_HEAD_LINES_CR:
         return "CR without LF";
     case WFI_HEAD_LINES_LF:

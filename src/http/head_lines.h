@@ -15,12 +15,15 @@ struct wfi_head_lines {
     unsigned char state;
     size_t line_count; /* that are complete */
     size_t line_count_max;
+    size_t target_len; /* of what stands between the first and the second space of the first line */
+    size_t target_len_max;
 };
 
 enum wfi_head_lines_end {
     WFI_HEAD_LINES_MORE,     /* all bytes passed, or as many as were given */
     WFI_HEAD_LINES_COMPLETE, /* the empty line passed */
     WFI_HEAD_LINES_TOO_MANY, /* this and the others: the byte behind those that passed is refused */
+    WFI_HEAD_LINES_TARGET,
     WFI_HEAD_LINES_CR,
     WFI_HEAD_LINES_LF,
     WFI_HEAD_LINES_CONTROL,
@@ -28,14 +31,17 @@ enum wfi_head_lines_end {
     WFI_HEAD_LINES_EMPTY,
 };
 
-/* `fields_only`: no request line comes first, as among trailers. */
-void wfi_head_lines_init(struct wfi_head_lines *lines, size_t field_count_max, bool fields_only);
+void wfi_head_lines_init(struct wfi_head_lines *lines, size_t target_len_max,
+                         size_t field_count_max);
+/* Without a request line. */
+void wfi_head_lines_init_trailers(struct wfi_head_lines *lines, size_t field_count_max);
 
 /* Returns how many of the bytes passed, up to the end of the head or the first that is refused. */
 size_t wfi_head_lines_pass(struct wfi_head_lines *lines, const char *bytes, size_t len,
                            enum wfi_head_lines_end *ret_end);
 
-/* One sentence for the log. */
+/* The status to answer with, and one sentence for the log. */
+int wfi_head_lines_status(enum wfi_head_lines_end end);
 const char *wfi_head_lines_reason(enum wfi_head_lines_end end);
 
 #endif

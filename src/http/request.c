@@ -121,8 +121,6 @@ static int on_url(llhttp_t *llhttp, const char *at, size_t len)
     if (!p->head.target.ptr && at != method.ptr + method.len + 1)
         return refuse(p, 400, "more than one space behind the method");
     extend(&p->head.target, at, len);
-    if (p->head.target.len > p->limits.target_bytes_max)
-        return refuse(p, 414, "the target is longer than the limit");
     return 0;
 }
 
@@ -422,7 +420,7 @@ static void begin(struct wfi_request_parser *p)
 {
     llhttp_init(&p->llhttp, HTTP_REQUEST, &settings);
     memset(&p->head, 0, sizeof p->head);
-    wfi_head_lines_init(&p->lines, p->limits.field_count_max, false);
+    wfi_head_lines_init(&p->lines, p->limits.target_bytes_max, p->limits.field_count_max);
     p->phase = AT_START;
     p->body_bytes_max = p->limits.body_bytes_max;
     p->len = 0;
@@ -489,10 +487,6 @@ static void refuse_for_llhttp(struct wfi_request_parser *p, llhttp_errno_t err, 
             status = 501;
     } else if (err == HPE_INVALID_CONSTANT && p->llhttp.method >= HTTP_SOURCE) {
         status = 501; /* a method of RTSP or ICE */
-    } else if (err == HPE_INVALID_URL) {
-        /* Found on the way, the length would have been refused first. */
-        if (at > p->head.method_text.len + 1 + p->limits.target_bytes_max)
-            status = 414;
     } else if (err == HPE_INVALID_VERSION && is_other_version(p)) {
         status = 505;
     }
@@ -565,7 +559,7 @@ static void feed_head(struct wfi_request_parser *p, const char *bytes, size_t le
     if (p->phase != IN_HEAD)
         return;
     if (end != WFI_HEAD_LINES_MORE)
-        refuse(p, end == WFI_HEAD_LINES_TOO_MANY ? 431 : 400, wfi_head_lines_reason(end));
+        refuse(p, wfi_head_lines_status(end), wfi_head_lines_reason(end));
     else if (passed < len && p->lines.line_count == 0)
         refuse(p, 414, "the request line is longer than a head may be");
     else if (passed < len)
@@ -585,9 +579,16 @@ static void feed_trailers(struct wfi_request_parser *p, const char *bytes, size_
     if (p->phase != IN_TRAILERS)
         return;
     if (end != WFI_HEAD_LINES_MORE)
-        refuse(p, end == WFI_HEAD_LINES_TOO_MANY ? 431 : 400, wfi_head_lines_reason(end));
+        refuse(p, wfi_head_lines_status(end), wfi_head_lines_reason(end));
     else if (passed < len)
         refuse(p, 431, "the trailers are longer than the limit");
+}
+
+/* Whether what is not body outgrew its share: an extension without end, sizes of many zeros. */
+static bool is_mostly_framing(const struct wfi_request_parser *p)
+{
+    return p->framing_len > p->limits.head_bytes_max &&
+           (p->framing_len - p->limits.head_bytes_max) / FRAMING_PER_BYTE > p->body_taken;
 }
 
 static bool feed_chunks(struct wfi_request_parser *p, const char *bytes, size_t len,
@@ -595,31 +596,29 @@ static bool feed_chunks(struct wfi_request_parser *p, const char *bytes, size_t 
 {
     p->piece = (struct wfi_text){NULL, 0};
     const llhttp_errno_t err = llhttp_execute(&p->llhttp, bytes, len);
-    size_t consumed = len;
-    if (err == HPE_PAUSED) {
-        consumed = (size_t)(llhttp_get_error_pos(&p->llhttp) - bytes);
-        llhttp_resume(&p->llhttp);
-    }
+    const size_t consumed =
+        err == HPE_OK ? len : (size_t)(llhttp_get_error_pos(&p->llhttp) - bytes);
     *ret_consumed += consumed;
-    if (err != HPE_OK && err != HPE_PAUSED) {
-        refuse_for_llhttp(p, err, NULL);
+    p->framing_len += consumed - p->piece.len;
+    if (is_mostly_framing(p)) {
+        refuse(p, 413, "chunks that are mostly framing");
         return false;
     }
-    p->framing_len += consumed - p->piece.len;
-    if (p->framing_len > p->limits.head_bytes_max &&
-        (p->framing_len - p->limits.head_bytes_max) / FRAMING_PER_BYTE > p->body_taken) {
-        refuse(p, 413, "chunks that are mostly framing");
+    if (err != HPE_OK && err != HPE_PAUSED) {
+        refuse_for_llhttp(p, err, NULL);
         return false;
     }
     if (p->piece.len > p->body_bytes_max - p->body_taken) {
         refuse(p, 413, "the body is longer than the limit");
         return false;
     }
+    if (err == HPE_PAUSED)
+        llhttp_resume(&p->llhttp);
     p->body_taken += p->piece.len;
     if (p->last_chunk) {
         p->phase = IN_TRAILERS;
         p->in_value = true;
-        wfi_head_lines_init(&p->lines, p->limits.field_count_max, true);
+        wfi_head_lines_init_trailers(&p->lines, p->limits.field_count_max);
     }
     return p->piece.len > 0;
 }
