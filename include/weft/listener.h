@@ -39,6 +39,23 @@ WF_API int wf_listener_open(const char *endpoint, const struct wf_listener_optio
                             struct wf_listener **ret_listener, struct wf_error *reterr);
 
 /*
+ * Makes a listener of a socket that listens already (handed over by whoever started the program),
+ * which is set to non-blocking and close-on-exec. A Unix socket's path stays when it is closed.
+ *
+ * fd        belongs to the listener on success, to the caller on failure
+ * options   NULL for the defaults; only `stream` counts
+ *
+ * Returns 0, or
+ *   -EINVAL             it does not listen
+ *   -ENOTSOCK, -EBADF   not a socket
+ *   -EPROTOTYPE         not a stream socket
+ *   -ENOMEM
+ * Context: any, never blocks.
+ */
+WF_API int wf_listener_adopt(int fd, const struct wf_listener_options *options,
+                             struct wf_listener **ret_listener);
+
+/*
  * Takes the next connection. Connections that broke before they were taken are passed over. When
  * the process or the system has no descriptor left, accept waits until weft closes one, or looks
  * again after a while, instead of failing: the connection waits with it.

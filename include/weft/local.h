@@ -49,6 +49,27 @@ WF_API const void *wf_local_get(const struct wf_local *local);
  */
 WF_API WF_MUST_USE int wf_local_set(const struct wf_local *local, const void *value);
 
+/* What a stretch of its own keeps in the caller's frame. */
+struct wf_local_stretch {
+    void *outer;
+};
+
+/*
+ * Begins a stretch of the caller's code that sees the context locals as they are, and whose own
+ * settings end with it: for a party that does one piece of work after another for others (a
+ * connection its requests), where no piece may see what one before it has set.
+ *
+ * stretch   storage, the caller's
+ * Context: any, never blocks.
+ */
+WF_API void wf_local_enter(struct wf_local_stretch *stretch);
+
+/*
+ * Ends it: the values are as they were.
+ * Context: any, never blocks; in reverse order of entering.
+ */
+WF_API void wf_local_leave(struct wf_local_stretch *stretch);
+
 /* Declares the context local NAME of type T: T NAME_get(void), int NAME_set(T value). */
 #define WF_LOCAL(T, NAME)                                                     \
     extern const struct wf_local NAME##_local;                                \

@@ -99,6 +99,25 @@ WF_API ssize_t wf_stream_read(struct wf_stream *stream, void *buf, size_t len,
                               wf_deadline deadline);
 
 /*
+ * Waits until wf_stream_read would not have to: for who does not want to keep a buffer at hand
+ * while nothing comes.
+ *
+ * Returns 0, or
+ *   -ETIMEDOUT    the deadline passed first
+ *   -ECANCELED    the calling task was cancelled
+ *   -EPIPE        another party closed the stream
+ * Context: thread or fiber.
+ */
+WF_API int wf_stream_wait(struct wf_stream *stream, wf_deadline deadline);
+
+/*
+ * Whether the peer has ended its side, or the connection broke, even while bytes it sent before are
+ * still to be read. It costs nothing as long as nothing has happened on the connection.
+ * Context: any, never blocks; any number of callers.
+ */
+WF_API bool wf_stream_peer_ended(struct wf_stream *stream);
+
+/*
  * Reads exactly `len` bytes.
  *
  * Returns len, or 0 when the peer ended its side before the first of them, or
@@ -147,6 +166,20 @@ WF_API int wf_stream_writev(struct wf_stream *stream, const struct wf_part *part
  */
 WF_API int64_t wf_stream_splice(struct wf_stream *from, struct wf_stream *to, int64_t max,
                                 wf_deadline deadline);
+
+struct wf_file; /* weft/file.h */
+
+/*
+ * Sends `len` bytes of a file from `offset` on, inside the system. Bytes that are in no memory yet
+ * are waited for on the calling worker.
+ *
+ * Returns 0, or
+ *   WF_ESHORT   the file has ended before that
+ * or an error of wf_stream_write, or of reading the file (-EIO).
+ * Context: thread or fiber.
+ */
+WF_API int wf_stream_send_file(struct wf_stream *stream, struct wf_file *file, int64_t offset,
+                               int64_t len, wf_deadline deadline);
 
 enum wf_stream_side {
     WF_SHUTDOWN_READ,  /* reads here give the end */

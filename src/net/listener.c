@@ -109,6 +109,29 @@ int wf_listener_open(const char *endpoint, const struct wf_listener_options *opt
     return 0;
 }
 
+int wf_listener_adopt(int fd, const struct wf_listener_options *options,
+                      struct wf_listener **ret_listener)
+{
+    struct wf_listener *l = wfi_zalloc(sizeof *l);
+    if (!l)
+        return -ENOMEM;
+    if (options)
+        l->stream = options->stream;
+    int err = wfi_socket_prepare(fd);
+    if (!err && !wfi_socket_listens(fd))
+        err = -EINVAL;
+    if (!err)
+        err = wfi_socket_local(fd, wfi_address_inside(&l->address));
+    if (!err)
+        err = wfi_handle_init(&l->handle, fd);
+    if (err) {
+        wfi_free(l);
+        return err;
+    }
+    *ret_listener = l;
+    return 0;
+}
+
 static int accept_inside(struct wf_listener *l, int *ret_fd, wf_deadline deadline)
 {
     int canceled = wfi_handle_give_way(&l->handle);

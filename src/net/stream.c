@@ -131,6 +131,41 @@ ssize_t wf_stream_read(struct wf_stream *s, void *buf, size_t len, wf_deadline d
     return n;
 }
 
+int wf_stream_wait(struct wf_stream *s, wf_deadline deadline)
+{
+    int err = wfi_handle_enter(&s->handle);
+    if (err)
+        return err;
+    do {
+        uint32_t seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ);
+        if (wfi_socket_readable(s->handle.fd))
+            break;
+        err = wfi_stream_wait_inside(s, WFI_DESC_READ, seen, deadline);
+    } while (!err);
+    wfi_stream_leave(s);
+    return err;
+}
+
+/*
+ * Only an edge can bring news, and none is missed while the descriptor is watched. Whether it is
+ * and how many edges there were is read before the question, as with reading; the count starts at
+ * one here, so that zeroed means never asked.
+ */
+bool wf_stream_peer_ended(struct wf_stream *s)
+{
+    if (wfi_handle_enter(&s->handle))
+        return true;
+    bool watched = wfi_poll_desc_is_watched(s->handle.desc), ended = false;
+    uint64_t seen = (uint64_t)wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ) + 1;
+    if (!watched || wfi_load_relaxed(&s->peer_there) != seen) {
+        ended = wfi_socket_peer_ended(s->handle.fd);
+        if (!ended && watched)
+            wfi_store_relaxed(&s->peer_there, seen); /* a hint: whoever misses it asks again */
+    }
+    wfi_stream_leave(s);
+    return ended;
+}
+
 ssize_t wf_stream_read_full(struct wf_stream *s, void *buf, size_t len, wf_deadline deadline)
 {
     size_t have = 0;

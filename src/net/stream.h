@@ -9,6 +9,8 @@
 
 struct wf_stream {
     struct wfi_handle handle;
+    /* One more than the edges seen when the peer was last found to be there; by whoever looked. */
+    WFI_ATOMIC(uint64_t) peer_there;
 };
 
 /* A stream for a socket that is non-blocking and closed on exec. Returns 0, or -ENOMEM: fd is still

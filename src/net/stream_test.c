@@ -1075,6 +1075,103 @@ static void memory_runs_out(void **state)
     wf_listener_close(l);
 }
 
+struct waiting {
+    struct wf_stream *stream;
+    int first, second;
+    char byte;
+};
+
+static void wait_then_read(void *arg)
+{
+    struct waiting *w = arg;
+    w->first = wf_stream_wait(w->stream, soon());
+    assert_int_equal(wf_stream_read(w->stream, &w->byte, 1, WF_NOW), 1);
+    w->second = wf_stream_wait(w->stream, soon());
+    assert_int_equal(wf_stream_read(w->stream, &w->byte, 1, WF_NOW), 0);
+}
+
+/* Waiting takes nothing; bytes that are there, and the end, end it. */
+static void a_stream_is_waited_for(void **state)
+{
+    (void)state;
+    struct wf_stream *pair[2];
+    struct party p;
+    assert_int_equal(wf_stream_pair(pair), 0);
+    assert_int_equal(wf_stream_wait(pair[0], WF_NOW), -ETIMEDOUT);
+    struct waiting w = {.stream = pair[0], .first = 1, .second = 1};
+    party_start(&p, wait_then_read, &w);
+    until_blocked(pair[0]->handle.desc, WFI_DESC_READ);
+    assert_int_equal(wf_stream_write(pair[1], "x", 1, soon()), 0);
+    assert_int_equal(wf_stream_shutdown(pair[1], WF_SHUTDOWN_WRITE), 0);
+    party_join(&p);
+    assert_int_equal(w.first, 0);
+    assert_int_equal(w.byte, 'x');
+    assert_int_equal(w.second, 0);
+    wf_stream_close(pair[0]);
+    wf_stream_close(pair[1]);
+}
+
+static void look_for_the_peer(void *arg)
+{
+    struct wf_stream *s = arg;
+    char buf[8];
+    assert_int_equal(wf_stream_read(s, buf, 1, soon()), 1);
+    /* The first look asks the system, the second may rely on it. */
+    assert_false(wf_stream_peer_ended(s));
+    assert_false(wf_stream_peer_ended(s));
+    /* Unread bytes do not hide the end behind them. */
+    assert_int_equal(wf_stream_wait(s, soon()), 0);
+    assert_false(wf_stream_peer_ended(s));
+    assert_int_equal(wf_stream_write(s, "y", 1, soon()), 0);
+    while (!wf_stream_peer_ended(s))
+        wfi_yield();
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, WF_NOW), 1);
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, WF_NOW), 0);
+    assert_true(wf_stream_peer_ended(s));
+}
+
+static void a_peer_that_ended_is_seen_without_reading(void **state)
+{
+    (void)state;
+    struct wf_listener *l = listen_at("127.0.0.1:0");
+    struct wf_stream *client = dial(l), *s = accept_one(l);
+    struct party p;
+    char byte;
+    assert_false(wf_stream_peer_ended(s));
+    party_start(&p, look_for_the_peer, s);
+    until_blocked(s->handle.desc, WFI_DESC_READ);
+    assert_int_equal(wf_stream_write(client, "ab", 2, soon()), 0);
+    assert_int_equal(wf_stream_read(client, &byte, 1, soon()), 1);
+    assert_int_equal(wf_stream_shutdown(client, WF_SHUTDOWN_WRITE), 0);
+    party_join(&p);
+    wf_stream_close(client);
+    wf_stream_close(s);
+    wf_listener_close(l);
+}
+
+static void a_socket_that_listens_is_adopted(void **state)
+{
+    (void)state;
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct wf_listener *l = NULL;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), pair[2];
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+    assert_int_equal(wf_listener_adopt(fd, NULL, &l), -EINVAL);
+    assert_int_equal(listen(fd, 5), 0);
+    assert_int_equal(wf_listener_adopt(fd, NULL, &l), 0);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    struct wf_stream *client = dial(l), *s = accept_one(l);
+    wf_stream_close(client);
+    wf_stream_close(s);
+    wf_listener_close(l);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    assert_int_equal(wf_listener_adopt(fd, NULL, &l), -EBADF);
+    assert_int_equal(pipe(pair), 0);
+    assert_int_equal(wf_listener_adopt(pair[0], NULL, &l), -ENOTSOCK);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void closing_nothing(void **state)
 {
     (void)state;
@@ -1111,6 +1208,9 @@ int main(void)
         cmocka_unit_test(streams_outlive_runtimes),
         PARTIES_TEST(busy_streams_give_way),
         cmocka_unit_test(memory_runs_out),
+        PARTIES_TEST(a_stream_is_waited_for),
+        PARTIES_TEST(a_peer_that_ended_is_seen_without_reading),
+        cmocka_unit_test(a_socket_that_listens_is_adopted),
         cmocka_unit_test(closing_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, parties_wait_alone);

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -416,6 +417,18 @@ ssize_t wfi_socket_sendfile(int fd, int file, off_t *offset, size_t len)
     return n;
 }
 
+bool wfi_socket_readable(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    return RETRY(poll(&poll_fd, 1, 0)) > 0;
+}
+
+bool wfi_socket_peer_ended(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
+    return RETRY(poll(&poll_fd, 1, 0)) > 0;
+}
+
 int wfi_socket_shutdown(int fd, int how)
 {
     int err = shutdown(fd, how) < 0 ? -errno : 0;
@@ -477,6 +490,13 @@ int wfi_socket_peer(int fd, struct wfi_sockaddr *ret_addr)
         return -errno;
     *ret_addr = addr;
     return 0;
+}
+
+bool wfi_socket_listens(int fd)
+{
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
 }
 
 int wfi_socket_prepare(int fd)

@@ -99,6 +99,12 @@ ssize_t wfi_fd_splice(int from, int to, size_t len);
 /* Sends from a file at *offset, which moves. A file that is shorter gives 0. */
 ssize_t wfi_socket_sendfile(int fd, int file, off_t *offset, size_t len);
 
+/* Whether a read would give something now: bytes, the end or an error. */
+bool wfi_socket_readable(int fd);
+
+/* Whether the peer has ended its side or the connection broke, whatever is still there to read. */
+bool wfi_socket_peer_ended(int fd);
+
 /* how: SHUT_RD, SHUT_WR, SHUT_RDWR. -ENOTCONN when the peer has gone is not an error. */
 int wfi_socket_shutdown(int fd, int how);
 
@@ -127,6 +133,9 @@ int wfi_socket_peer(int fd, struct wfi_sockaddr *ret_addr);
  * -ENOTSOCK, -EPROTOTYPE (not a stream socket).
  */
 int wfi_socket_prepare(int fd);
+
+/* Whether it is a socket that listens. */
+bool wfi_socket_listens(int fd);
 
 /* Two connected Unix stream sockets. */
 int wfi_socket_pair(int ret_fds[2]);

@@ -233,6 +233,14 @@ static int find_home(struct wfi_poll_desc *d)
     return err;
 }
 
+bool wfi_poll_desc_is_watched(struct wfi_poll_desc *d)
+{
+    wfi_lock_lock(&d->lock);
+    bool watched = d->home != NULL;
+    wfi_lock_unlock(&d->lock);
+    return watched;
+}
+
 int wfi_poll_desc_wait(struct wfi_poll_desc *d, enum wfi_desc_direction direction, uint32_t seen,
                        const char *reason, const void *object, wf_deadline deadline)
 {

@@ -115,6 +115,9 @@ static inline uint32_t wfi_poll_desc_seen(struct wfi_poll_desc *d,
     return wfi_load_acquire(&d->directions[direction].seen);
 }
 
+/* Whether edges come in: without a home, nobody is told of any. */
+bool wfi_poll_desc_is_watched(struct wfi_poll_desc *d);
+
 /*
  * Waits after -EAGAIN until there has been an edge in `direction` since `seen`.
  *

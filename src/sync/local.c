@@ -185,6 +185,16 @@ struct wfi_locals *wfi_locals_make(const void *data, size_t bytes)
     return locals;
 }
 
+void wf_local_enter(struct wf_local_stretch *stretch)
+{
+    stretch->outer = wfi_locals_enter(wfi_locals_capture());
+}
+
+void wf_local_leave(struct wf_local_stretch *stretch)
+{
+    wfi_locals_leave(stretch->outer);
+}
+
 /* Object locals */
 
 int wf_object_get(const struct wf_object *type, void **ret_object)

@@ -157,6 +157,33 @@ static void a_value_may_be_set_from_itself(void **state)
     wfi_locals_leave(outer);
 }
 
+static void works_for_two_others(struct party *self)
+{
+    (void)self;
+    struct wf_local_stretch first, second;
+    party_equal(number_set(1), 0);
+    wf_local_enter(&first);
+    party_equal(number_get(), 1);
+    party_equal(number_set(2), 0);
+    party_equal(pair_set((struct pair){5, 6}), 0);
+    wf_local_enter(&second);
+    party_equal(number_set(3), 0);
+    party_equal(pair_get().b, 6);
+    wf_local_leave(&second);
+    party_equal(number_get(), 2);
+    wf_local_leave(&first);
+    party_equal(number_get(), 1);
+    party_equal(pair_get().b, 2);
+    wf_local_enter(&first);
+    party_equal(pair_get().b, 2); /* nothing is left of the stretch before */
+    wf_local_leave(&first);
+}
+
+static void a_stretch_keeps_its_settings_to_itself(void **state)
+{
+    party_run(party_mode_of(state), 2, works_for_two_others, NULL);
+}
+
 static void missing_memory_leaves_the_value_as_it_was(void **state)
 {
     (void)state;
@@ -205,6 +232,7 @@ int main(void)
         PARTY_TEST(every_party_sees_only_its_own),
         PARTY_TEST(a_snapshot_is_seen_in_the_child_and_not_changed_back),
         cmocka_unit_test(a_value_may_be_set_from_itself),
+        PARTY_TEST(a_stretch_keeps_its_settings_to_itself),
         cmocka_unit_test(missing_memory_leaves_the_value_as_it_was),
         PARTY_TEST(an_object_that_cannot_be_made_can_be_asked_for_again),
     };

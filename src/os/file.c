@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int describe(const struct stat *st, struct wfi_file_info *ret_info)
+{
+    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+        return -EINVAL;
+    *ret_info = (struct wfi_file_info){
+        .bytes = st->st_size,
+        .modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .device = st->st_dev,
+        .inode = st->st_ino,
+        .directory = S_ISDIR(st->st_mode),
+    };
+    return 0;
+}
+
+int wfi_file_open(const char *path, int *ret_fd, struct wfi_file_info *ret_info)
+{
+    struct stat st;
+    int fd;
+    do /* O_NONBLOCK: a named pipe is refused below, not waited for */
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return errno == ENXIO ? -EINVAL : -errno; /* ENXIO: a socket */
+    int err = fstat(fd, &st) < 0 ? -errno : describe(&st, ret_info);
+    if (err)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return err;
+}
+
+int wfi_file_look(const char *path, struct wfi_file_info *ret_info)
+{
+    struct stat st;
+    return stat(path, &st) < 0 ? -errno : describe(&st, ret_info);
+}
+
+ssize_t wfi_file_read_at(int fd, void *buf, size_t len, int64_t offset)
+{
+    ssize_t n;
+    do
+        n = pread(fd, buf, len, offset);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+int wfi_file_list(const char *path,
+                  int (*each)(void *arg, const char *name, const struct wfi_file_info *info),
+                  void *arg)
+{
+    struct dirent *entry;
+    int err = 0;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return -errno;
+    for (;;) {
+        struct stat st;
+        struct wfi_file_info info;
+        errno = 0;
+        entry = readdir(folder);
+        if (!entry) {
+            err = -errno; /* 0 at the end */
+            break;
+        }
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            fstatat(dirfd(folder), entry->d_name, &st, 0) < 0 || describe(&st, &info))
+            continue;
+        err = each(arg, entry->d_name, &info);
+        if (err)
+            break;
+    }
+    closedir(folder);
+    return err;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files, opened for reading. These calls may wait for a disk or a network: callers make them on
+ * threads that may. Errors are negative errno.
+ */
+#ifndef WFI_OS_FILE_H
+#define WFI_OS_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct wfi_file_info {
+    int64_t bytes;
+    int64_t modified_ns; /* since 1970 */
+    uint64_t device, inode;
+    bool directory;
+};
+
+/*
+ * Opens a regular file or a directory. Returns 0, or the error; -EINVAL for what is neither (a
+ * pipe, a device), which is not waited for.
+ */
+int wfi_file_open(const char *path, int *ret_fd, struct wfi_file_info *ret_info);
+
+/* The same facts without opening. Follows symbolic links. */
+int wfi_file_look(const char *path, struct wfi_file_info *ret_info);
+
+/* The count of bytes, 0 at the end, or the error. */
+ssize_t wfi_file_read_at(int fd, void *buf, size_t len, int64_t offset);
+
+/*
+ * Calls `each` with every name of a directory but "." and "..", in no order, until it returns
+ * something else than 0. `path` is the directory's, for the facts about its files; what vanishes
+ * meanwhile is passed over. Returns 0, what `each` returned, or the error.
+ */
+int wfi_file_list(const char *path,
+                  int (*each)(void *arg, const char *name, const struct wfi_file_info *info),
+                  void *arg);
+
+#endif
