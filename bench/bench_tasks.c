@@ -3,22 +3,12 @@
 #include <weft/fibers.h>
 #include <weft/future.h>
 #include <weft/latch.h>
-#include <weft/task.h>
 #include <weft/threads.h>
 
 #include "figure.h"
+#include "primes.h"
 
 #define TASKS 1000000
-#define PRIME 112272535095293
-#define PRIMES 100
-
-static void must(int err)
-{
-    if (err) {
-        fprintf(stderr, "%s\n", wf_strerror(err));
-        exit(1);
-    }
-}
 
 static struct wf_executor *on_threads(void)
 {
@@ -123,41 +113,6 @@ static void workload_c(int argc, char **argv)
     round_trips("C.hot@threads", on, 50000, 0);
     round_trips("C.idle@threads", on, 500, 1000);
     wf_executor_destroy(on);
-}
-
-WF_TASK(bool, is_prime, (uint64_t, n))
-
-int is_prime(struct wf_task *self, uint64_t n, bool *ret)
-{
-    (void)self;
-    *ret = n % 2 != 0;
-    for (uint64_t i = 3; *ret && i * i <= n; i += 2)
-        *ret = n % i != 0;
-    return 0;
-}
-WF_TASK_DEFINE(is_prime)
-
-static double primes_s(struct wf_executor *on)
-{
-    is_prime_future futures_made[PRIMES];
-    bool prime = true;
-    int64_t start = clock_ns();
-    for (int i = 0; i < PRIMES; i++) {
-        if (on)
-            futures_made[i] = is_prime_submit(on, PRIME);
-        else
-            must(is_prime(NULL, PRIME, &prime));
-        if (!prime)
-            exit(1);
-    }
-    for (int i = 0; on && i < PRIMES; i++) {
-        must(is_prime_result(&futures_made[i], &prime, WF_FOREVER, NULL));
-        if (!prime)
-            exit(1);
-    }
-    double seconds = (double)(clock_ns() - start) / 1e9;
-    wf_executor_destroy(on);
-    return seconds;
 }
 
 static void workload_g(int argc, char **argv)
