@@ -11,11 +11,13 @@
 
 #include "commands.h"
 #include "crawl/crawl.h"
+#include "crawl/remote.h"
 #include "engine.h"
 
 enum {
     CONCURRENCY_FIBERS = 64, /* more pages in flight gain nothing on one site */
     CONCURRENCY_THREADS = 16,
+    CONCURRENCY_PROCESSES = 8,
     CONCURRENCY_MAX = 10000,
     TIMEOUT_S = 30,
     BODY_MB = 16,
@@ -51,7 +53,8 @@ static const struct option_spec specs[] = {
      .argument = "N",
      .min = 1,
      .max = CONCURRENCY_MAX,
-     .help = "pages in flight at most (default 64 on fibers, 16 on threads)"},
+     .help = "pages in flight at most (default 64 on fibers, 16 on threads,\n"
+             "8 in processes)"},
     {.name = "depth",
      .type = OPTION_NUMBER,
      .field = FIELD(depth),
@@ -85,7 +88,8 @@ static const struct option_spec specs[] = {
      .field = FIELD(engine),
      .argument = "ENGINE",
      .choices = engine_names,
-     .help = "what fetches: one after another, threads, or fibers (default)"},
+     .help = "what fetches: one after another, threads, fibers (default), or\n"
+             "processes, one page at a time in each"},
     {.name = "stats-json",
      .type = OPTION_TEXT,
      .field = FIELD(stats),
@@ -127,6 +131,7 @@ static int read_select(const char *text, struct page_select *ret_select)
         return wrong_select(text, 0, &error);
     }
     size_t at = 0;
+    ret_select->text = equals + 1;
     int err = wf_css_compile(equals + 1, &ret_select->css, &at, &error);
     if (err == WF_EPARSE)
         return wrong_select(text, name_len + 1 + at, &error);
@@ -155,14 +160,15 @@ static int read_selects(const struct option_list *list, struct page_select *sele
 static int crawl_root(void *arg)
 {
     struct job *job = arg;
-    struct wf_executor *on;
+    struct wf_executor *on = NULL;
     struct wf_error error = {0};
     int err = engine_create(job->engine, job->crawl->options->concurrency, "crawl", &on, &error);
-    if (!err) {
+    if (!err && job->engine == ENGINE_PROCESSES)
+        err = remote_create(job->crawl->options, &job->crawl->remote, &error);
+    if (!err)
         err = crawl_run(job->crawl, on, &error);
-        if (on)
-            wf_executor_destroy(on);
-    }
+    wf_executor_destroy(job->crawl->remote);
+    wf_executor_destroy(on);
     if (err && err != -ECANCELED) {
         fprintf(stderr, "weft crawl: %s\n", error.text);
         job->status = EXIT_FAILED;
@@ -200,7 +206,8 @@ static int crawl_all(struct crawl *crawl, const struct crawl_values *values)
 {
     struct job job = {.crawl = crawl, .engine = (enum engine)values->engine};
     struct wf_error error = {0};
-    int status = wf_main(NULL, crawl_root, &job, &error);
+    struct wf_main_options options = {.no_processes = job.engine != ENGINE_PROCESSES};
+    int status = wf_main(&options, crawl_root, &job, &error);
     if (status < 0) {
         fprintf(stderr, "weft crawl: %s\n", error.text);
         return EXIT_FAILED;
@@ -224,7 +231,9 @@ static int run_crawl(const struct crawl_values *values, const char *const *urls,
     if (values->engine == ENGINE_SINGLE)
         concurrency = 1;
     else if (!concurrency)
-        concurrency = values->engine == ENGINE_THREADS ? CONCURRENCY_THREADS : CONCURRENCY_FIBERS;
+        concurrency = values->engine == ENGINE_THREADS     ? CONCURRENCY_THREADS
+                      : values->engine == ENGINE_PROCESSES ? CONCURRENCY_PROCESSES
+                                                           : CONCURRENCY_FIBERS;
     struct crawl_options options = {
         .urls = urls,
         .url_count = (size_t)url_count,

@@ -4,7 +4,7 @@
 #include <weft/inline.h>
 #include <weft/threads.h>
 
-const char *const engine_names[] = {"single", "threads", "fibers", NULL};
+const char *const engine_names[] = {"single", "threads", "fibers", "processes", NULL};
 
 int engine_create(enum engine engine, int concurrency, const char *command,
                   struct wf_executor **ret_on, struct wf_error *reterr)

@@ -81,7 +81,7 @@ static const struct option_spec specs[] = {
      .field = FIELD(engine),
      .argument = "ENGINE",
      .choices = engine_names,
-     .help = "one after another, threads, or fibers (default)"},
+     .help = "one after another, threads, fibers (default), or processes"},
     {0},
 };
 
@@ -98,8 +98,7 @@ static int get_root(void *arg)
     int err = engine_create(job->engine, job->get->options->concurrency, "get", &on, &error);
     if (!err) {
         err = get_run(job->get, on, &error);
-        if (on)
-            wf_executor_destroy(on);
+        wf_executor_destroy(on);
     }
     if (err && err != -ECANCELED)
         fprintf(stderr, "weft get: %s\n", error.text);
@@ -152,7 +151,8 @@ static int download(struct get *get, const struct get_values *values)
         return EXIT_FAILED;
     }
     int64_t start = wf_now();
-    int status = wf_main(NULL, get_root, &job, &error);
+    struct wf_main_options options = {.no_processes = job.engine != ENGINE_PROCESSES};
+    int status = wf_main(&options, get_root, &job, &error);
     if (status < 0) {
         fprintf(stderr, "weft get: %s\n", error.text);
         return EXIT_FAILED;
@@ -181,6 +181,7 @@ static int run(int argc, char **argv)
         return status;
     struct get_options options = {
         .concurrency = values.engine == ENGINE_SINGLE ? 1 : (int)values.concurrency,
+        .processes = values.engine == ENGINE_PROCESSES,
         .as_completed = values.as_completed,
         .directory = values.directory,
         .timeout_ns = WF_SECONDS(values.timeout_s),

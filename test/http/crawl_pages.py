@@ -60,7 +60,7 @@ class Pages(unittest.TestCase):
         self.assertEqual(stats["urls_fetched_twice"], 0, stats["fetched_twice"])
         self.assertEqual(stats["unknown"], 0)
         self.assertEqual(stats["requests"], len(records))
-        in_flight = {"single": 1, "threads": 16, "fibers": 64}[engine]
+        in_flight = {"single": 1, "threads": 16, "fibers": 64, "processes": 8}[engine]
         self.assertLessEqual(stats["connections_max"], in_flight)
         self.assertLessEqual(told["in_flight_max"], in_flight)
         self.assertEqual(told["connections_opened"], stats["connections_total"] - 1)  # and stats
@@ -119,8 +119,8 @@ class Pages(unittest.TestCase):
                 records, _ = self.crawl(site, engine, "--depth", "2")
                 self.assertLessEqual(max(r["depth"] for r in records), 2)
                 cuts.append(sorted((r["url"], r["depth"]) for r in records))
-            self.assertEqual(cuts[0], cuts[1])
-            self.assertEqual(cuts[0], cuts[2])
+            for cut in cuts[1:]:
+                self.assertEqual(cuts[0], cut)
             self.assertLess(20, len(cuts[0]))
             self.assertLess(len(cuts[0]), PAGES)
 

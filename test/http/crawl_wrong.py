@@ -55,7 +55,7 @@ class Usage(unittest.TestCase):
                 (["-c", "0"], "-c wants a number from 1 to 10000, not \"0\""),
                 (["--depth=-1"], "--depth wants a number from 0 to 4294967294, not \"-1\""),
                 (["--engine", "steam"],
-                 "--engine wants one of single, threads, fibers, not \"steam\""),
+                 "--engine wants one of single, threads, fibers, processes, not \"steam\""),
                 (["--select"], "--select wants a value: NAME=CSS[@ATTR]")):
             self.refuse(2, [f"weft crawl: {why}; see weft crawl --help"], "http://127.0.0.1:1/",
                         *args)

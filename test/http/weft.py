@@ -24,7 +24,7 @@ SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
 PATIENCE_S = 100
 # For pages that never come; an honest one takes a hundredth of it.
 TIMEOUT_S = 4 if SANITIZED else 1
-ENGINES = ("single", "threads", "fibers")
+ENGINES = ("single", "threads", "fibers", "processes")
 
 
 class Ran:

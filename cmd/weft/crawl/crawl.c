@@ -8,9 +8,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <weft/processes.h>
 #include <weft/scope.h>
 
 #include "crawl/progress.h"
+#include "crawl/remote.h"
 
 WF_TASK(wf_none, crawl_worker, (struct crawl *, crawl))
 
@@ -145,12 +147,18 @@ int crawl_worker(struct wf_task *self, struct crawl *crawl, wf_none *ret)
         struct page_request request = {item->text, item->depth,
                                        item->redirects >= FRONTIER_REDIRECTS_MAX};
         struct page page;
-        err = page_fetch(&reader, &request, wf_after(crawl->options->timeout_ns), &page);
-        if (err) {
+        const void *answer = NULL;
+        int64_t timeout_ns = crawl->options->timeout_ns;
+        err = crawl->remote
+                  ? remote_fetch(crawl->remote, &reader, &request, timeout_ns, &page, &answer)
+                  : page_fetch(&reader, &request, wf_after(timeout_ns), &page);
+        if (err)
             give_back(crawl, item, err);
+        else
+            finish(crawl, &page, item);
+        wf_result_free(answer);
+        if (err)
             break;
-        }
-        finish(crawl, &page, item);
     }
     page_reader_fini(&reader);
     return err == -EPIPE ? 0 : err;

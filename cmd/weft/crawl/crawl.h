@@ -46,6 +46,7 @@ struct crawl {
     const struct crawl_options *options;
     struct output *output;
     struct wf_http *http;
+    struct wf_executor *remote; /* fetches pages in processes of its own; NULL: fetched here */
     int64_t start_ns, end_ns;
 
     struct wf_mutex lock;

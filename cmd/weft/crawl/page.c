@@ -170,5 +170,5 @@ const char *page_next_link(struct page *page, size_t *ret_len)
 {
     if (page->extract)
         return wf_extract_link(page->extract, page->links_read++, ret_len);
-    return page->links.at == page->links.end ? NULL : parcel_bytes(&page->links, ret_len);
+    return page->links.at == page->links.end ? NULL : packet_bytes(&page->links, ret_len);
 }

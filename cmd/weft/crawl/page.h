@@ -12,11 +12,12 @@
 #include <weft/json.h>
 #include <weft/url.h>
 
-#include "parcel.h"
+#include "packet.h"
 
 /* --select NAME=CSS[@ATTR] */
 struct page_select {
     char *name;
+    const char *text; /* the selector as it was typed */
     struct wf_css *css;
 };
 
@@ -36,9 +37,9 @@ struct page {
     const char *base;     /* what links are relative to if not the URL, or NULL */
     const char *line;     /* its record, as a line of JSON */
     size_t line_len;
-    const struct wf_extract *extract; /* the links are here, or behind one another in a parcel */
+    const struct wf_extract *extract; /* the links are here, or behind one another in a packet */
     size_t links_read;
-    struct parcel_walk links;
+    struct packet_walk links;
 };
 
 /* The next link of the page as it stands there, NUL-terminated; NULL when there are no more. */

@@ -9,9 +9,8 @@
 #include <weft/url.h>
 #include <weft/worker.h>
 
+#include "get/fetch.h"
 #include "get/save.h"
-
-enum { REDIRECTS_MAX = 20 }; /* as browsers (the fetch standard's number) */
 
 WF_TASK(wf_none, get_worker, (struct get *, get))
 
@@ -175,35 +174,10 @@ int get_write_sizes(const struct get *get, const char *path)
 
 /* Downloading */
 
-static int fetch(struct get *get, struct get_item *item, struct wf_http_response *answer)
-{
-    wf_deadline deadline = wf_after(get->options->timeout_ns);
-    char *url = NULL, text[WF_URL_BYTES_MAX];
-    int err =
-        wf_url_canonical(NULL, item->url, strlen(item->url), text, sizeof text, NULL, &item->error);
-    for (int redirects = 0; err >= 0; redirects++) {
-        struct wf_http_request request = {.url = url ? url : text,
-                                          .keep_body = get->options->directory != NULL};
-        err = wf_http_fetch(get->http, &request, answer, deadline, &item->error);
-        if (err || !answer->location)
-            break;
-        free(url);
-        url = strdup(answer->location);
-        wf_http_response_fini(answer);
-        if (!url)
-            err = wf_error_set(&item->error, -ENOMEM, NULL);
-        else if (redirects == REDIRECTS_MAX)
-            err = wf_error_set(&item->error, -ELOOP, "%s: more than %d redirects", item->url,
-                               REDIRECTS_MAX);
-    }
-    free(url);
-    return err;
-}
-
 /* A body on its way into a file; written on a thread that may block. */
 struct save_call {
     const char *directory, *name;
-    const struct wf_http_response *answer;
+    const struct fetch_answer *answer;
     struct wf_error *error;
     int err;
 };
@@ -215,7 +189,7 @@ static void save(void *arg)
                           call->error);
 }
 
-static int save_answer(struct get *get, size_t index, const struct wf_http_response *answer)
+static int save_answer(struct get *get, size_t index, const struct fetch_answer *answer)
 {
     struct get_item *item = &get->items[index];
     unsigned number = 1;
@@ -275,7 +249,7 @@ static void compare_sizes(struct get *get, struct get_item *item)
     }
 }
 
-static void report(struct get *get, struct get_item *item, const struct wf_http_response *answer)
+static void report(struct get *get, struct get_item *item, const struct fetch_answer *answer)
 {
     lock(get);
     item->status = answer->status;
@@ -298,16 +272,20 @@ int get_worker(struct wf_task *self, struct get *get, wf_none *ret)
         unlock(get);
         if (index == get->count)
             return 0;
-        struct wf_http_response answer = {0};
-        int err = fetch(get, &get->items[index], &answer);
+        struct get_item *item = &get->items[index];
+        struct fetch_request request = {item->url, get->options->directory != NULL,
+                                        get->options->timeout_ns};
+        struct fetch_answer answer;
+        int err = get->remote ? fetch_there(get->remote, &request, &answer, &item->error)
+                              : fetch_here(get->http, &request, &answer, &item->error);
         if (err == -ECANCELED && wf_checkpoint(self)) {
-            wf_http_response_fini(&answer);
+            fetch_answer_fini(&answer);
             return -ECANCELED;
         }
         if (!err && get->options->directory)
             save_answer(get, index, &answer);
-        report(get, &get->items[index], &answer);
-        wf_http_response_fini(&answer);
+        report(get, item, &answer);
+        fetch_answer_fini(&answer);
     }
 }
 WF_TASK_DEFINE(get_worker)
@@ -316,7 +294,10 @@ int get_run(struct get *get, struct wf_executor *on, struct wf_error *reterr)
 {
     struct wf_scope scope;
     struct wf_http_options http = {.body_bytes_max = get->options->body_bytes_max};
-    int err = wf_http_create(&http, &get->http, reterr);
+    int err = get->options->processes
+                  ? fetch_workers_create(get->options->concurrency, http.body_bytes_max,
+                                         &get->remote, reterr)
+                  : wf_http_create(&http, &get->http, reterr);
     if (err)
         return err;
     wf_scope_open(&scope, on, WF_FOREVER);
@@ -324,6 +305,7 @@ int get_run(struct get *get, struct wf_executor *on, struct wf_error *reterr)
         if (get_worker_go(&scope, get))
             break; /* the refusal has failed the scope */
     err = wf_scope_close(&scope, reterr);
+    wf_executor_destroy(get->remote);
     wf_http_destroy(get->http);
     return err;
 }

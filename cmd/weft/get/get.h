@@ -31,6 +31,7 @@ struct get_item {
 
 struct get_options {
     int concurrency;
+    bool processes; /* download in processes, one each at a time */
     bool as_completed;
     const char *directory; /* to save bodies in, or NULL */
     int64_t timeout_ns;
@@ -39,7 +40,8 @@ struct get_options {
 
 struct get {
     const struct get_options *options;
-    struct wf_http *http;
+    struct wf_http *http;       /* one of these two */
+    struct wf_executor *remote; /* the worker processes */
     struct get_item *items;
     size_t count;
 

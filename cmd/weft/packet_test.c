@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What was put in comes out; what was not put in by these calls does no harm. */
-#include "parcel.h"
+#include "packet.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,21 +9,21 @@
 
 #include <cmocka.h>
 
-static void pack(struct parcel *parcel)
+static void pack(struct packet *packet)
 {
-    parcel_put_number(parcel, 42);
-    parcel_put_text(parcel, "hello");
-    parcel_put_text(parcel, NULL);
-    parcel_put_text(parcel, "");
-    parcel_put_bytes(parcel, "a\0b", 3);
-    parcel_put_bytes(parcel, NULL, 0);
-    parcel_put_number(parcel, UINT64_MAX);
+    packet_put_number(packet, 42);
+    packet_put_text(packet, "hello");
+    packet_put_text(packet, NULL);
+    packet_put_text(packet, "");
+    packet_put_bytes(packet, "a\0b", 3);
+    packet_put_bytes(packet, NULL, 0);
+    packet_put_number(packet, UINT64_MAX);
 }
 
 /* Of its own size, so that a step beyond the end is seen by the tools. */
 static char *packed(size_t *ret_len)
 {
-    struct parcel measured = {NULL, 0}, written = {NULL, 0};
+    struct packet measured = {NULL, 0}, written = {NULL, 0};
     pack(&measured);
     written.ptr = malloc(measured.len);
     assert_non_null(written.ptr);
@@ -36,19 +36,21 @@ static char *packed(size_t *ret_len)
 /* Reads as much as it can; returns whether all was there. */
 static bool unpack(const char *ptr, size_t len)
 {
-    struct parcel_walk walk = parcel_open(ptr, len);
+    struct packet_walk walk = packet_open(ptr, len);
     size_t bytes;
-    uint64_t number = parcel_number(&walk);
-    const char *hello = parcel_text(&walk), *none = parcel_text(&walk), *empty = parcel_text(&walk);
-    const char *inner = parcel_bytes(&walk, &bytes);
+    uint64_t number = packet_number(&walk);
+    const char *hello = packet_text(&walk);
+    bool none = packet_none(&walk), other_none = packet_none(&walk);
+    const char *empty = packet_text(&walk);
+    const char *inner = packet_bytes(&walk, &bytes);
     bool same = bytes == 3;
     if (inner)
         same = same && memcmp(inner, "a\0b", 4) == 0;
-    const char *nothing = parcel_bytes(&walk, &bytes);
+    const char *nothing = packet_bytes(&walk, &bytes);
     same = same && nothing && bytes == 0;
-    uint64_t last = parcel_number(&walk);
-    return parcel_is_read(&walk) && same && number == 42 && hello && strcmp(hello, "hello") == 0 &&
-           !none && empty && !*empty && last == UINT64_MAX;
+    uint64_t last = packet_number(&walk);
+    return packet_is_read(&walk) && same && number == 42 && hello && strcmp(hello, "hello") == 0 &&
+           none && !other_none && empty && !*empty && last == UINT64_MAX;
 }
 
 static void what_was_put_in_comes_out(void **state)
@@ -60,7 +62,7 @@ static void what_was_put_in_comes_out(void **state)
     free(ptr);
 }
 
-static void a_parcel_cut_short_is_noticed(void **state)
+static void a_packet_cut_short_is_noticed(void **state)
 {
     (void)state;
     size_t len;
@@ -110,9 +112,9 @@ static void bytes_left_over_are_noticed(void **state)
     (void)state;
     size_t len;
     char *ptr = packed(&len);
-    struct parcel_walk walk = parcel_open(ptr, len);
-    assert_int_equal(parcel_number(&walk), 42);
-    assert_false(parcel_is_read(&walk));
+    struct packet_walk walk = packet_open(ptr, len);
+    assert_int_equal(packet_number(&walk), 42);
+    assert_false(packet_is_read(&walk));
     free(ptr);
 }
 
@@ -120,7 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_in_comes_out),
-        cmocka_unit_test(a_parcel_cut_short_is_noticed),
+        cmocka_unit_test(a_packet_cut_short_is_noticed),
         cmocka_unit_test(lengths_that_lie_are_noticed),
         cmocka_unit_test(any_byte_changed_is_survived),
         cmocka_unit_test(bytes_left_over_are_noticed),
