@@ -8,6 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifdef WFI_HAVE_VALGRIND
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_MAKE_MEM_DEFINED(at, len) ((void)0)
+#endif
+
 /* Aligned as the headers inside must be. */
 union control {
     char bytes[CMSG_SPACE(sizeof(int) * WFI_ANCILLARY_MAX)];
@@ -35,6 +41,8 @@ int wfi_ancillary_send(int fd, const void *buf, size_t len, const int *fds, size
         header->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
         memcpy(CMSG_DATA(header), fds, sizeof(int) * fd_count);
     }
+    /* Between the members of structures that are sent there may be nothing. */
+    (void)VALGRIND_MAKE_MEM_DEFINED(buf, len);
     ssize_t sent;
     do
         sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -76,6 +84,7 @@ int wfi_ancillary_memory(const void *bytes, size_t len)
     int fd = memfd_create("weft", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
+    (void)VALGRIND_MAKE_MEM_DEFINED(bytes, len); /* as above */
     for (size_t done = 0; done < len;) {
         ssize_t wrote = write(fd, (const char *)bytes + done, len - done);
         if (wrote > 0) {

@@ -10,9 +10,12 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "os/sanitizer.h"
 
 /* Of linux/wait.h and asm/unistd.h, where the C library's headers are older. */
 #ifndef P_PIDFD
@@ -69,8 +72,12 @@ int wfi_process_join(int pid, int *ret_wait_status)
 
 int wfi_process_open(int pid)
 {
+    if (wfi_under_valgrind())
+        return -ENOSYS;                        /* it would say so itself, at length */
     long fd = syscall(SYS_pidfd_open, pid, 0); /* closed on exec, always */
-    return fd < 0 ? -errno : (int)fd;
+    if (fd >= 0)
+        return (int)fd;
+    return errno == EPERM ? -ENOSYS : -errno;
 }
 
 int wfi_process_signal(int pidfd, int signo)
@@ -96,11 +103,37 @@ int wfi_process_reap(int pidfd, int *ret_wait_status)
     return 0;
 }
 
-void wfi_process_destroy(int pid)
+void wfi_process_kill_child(int pid, int signo)
 {
-    int status;
-    kill(pid, SIGKILL);
-    wfi_process_join(pid, &status);
+    kill(pid, signo);
+}
+
+int wfi_process_ends_open(void)
+{
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    int fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+void wfi_process_ends_take(int fd)
+{
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) > 0)
+        ;
+}
+
+int wfi_process_reap_any(int *ret_pid, int *ret_wait_status)
+{
+    int pid;
+    do
+        pid = waitpid(-1, ret_wait_status, WNOHANG);
+    while (pid < 0 && errno == EINTR);
+    if (pid < 0)
+        return -errno;
+    *ret_pid = pid;
+    return pid ? 0 : -EAGAIN;
 }
 
 int wfi_process_pipe(int ret_fds[2])
@@ -216,6 +249,9 @@ void wfi_process_close_descriptors(int *keep, size_t count)
 
 void wfi_process_block_signals(void)
 {
+    /* Ignored, the ends of children would not be told. */
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(SIGCHLD, &action, NULL);
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);

@@ -33,7 +33,10 @@ int wfi_process_fork(void);
 /* Waits for a child by its number, blocking. Returns 0, or -ECHILD where children are ignored. */
 int wfi_process_join(int pid, int *ret_wait_status);
 
-/* A descriptor of a process: readable when it has ended. Returns it, or -ESRCH, -EMFILE, ... */
+/*
+ * A descriptor of a process: readable when it has ended. Returns it, or -ESRCH, -EMFILE, or -ENOSYS
+ * where there are none: under emulators and tools, and where a sandbox forbids the call.
+ */
 int wfi_process_open(int pid);
 
 /* Returns 0, -ESRCH when it has ended and was reaped, -EPERM, -EINVAL. */
@@ -45,8 +48,17 @@ int wfi_process_signal(int pidfd, int signo);
  */
 int wfi_process_reap(int pidfd, int *ret_wait_status);
 
-/* Kills a child of the caller's by its number, and waits for its end. */
-void wfi_process_destroy(int pid);
+/* Sends a signal to a child of the caller's, which has not been reaped, by its number. */
+void wfi_process_kill_child(int pid, int signo);
+
+/*
+ * For a process that has all signals blocked: a descriptor that is readable when a child has ended.
+ * take makes it unreadable; after it, reap_any is called until it has no more. It gives -EAGAIN
+ * while children run, and -ECHILD when there are none.
+ */
+int wfi_process_ends_open(void);
+void wfi_process_ends_take(int fd);
+int wfi_process_reap_any(int *ret_pid, int *ret_wait_status);
 
 /*
  * A pipe for what a child writes to its standard error: the end to read, ret_fds[0], is
@@ -76,7 +88,7 @@ int wfi_process_take_descriptor(int fd, int as);
 /* Closes every descriptor above 2 but those of `keep`, which is sorted by the way. */
 void wfi_process_close_descriptors(int *keep, size_t count);
 
-/* Blocks every signal; and every handler and every ignoring gone, none blocked. Handlers of the
+/* Blocks every signal, and lets children be waited for; and every handler and every ignoring gone, none blocked. Handlers of the
  * signals that instructions raise are kept: they belong to the image. */
 void wfi_process_block_signals(void);
 void wfi_process_default_signals(void);

@@ -21,7 +21,7 @@
  *
  * The death of the helper is seen by the end of the socket. It kills the children, in the kernel;
  * those that changed their user and are spared by that are killed from here. That they have ended
- * is seen by their pidfds. Whose child they are by then depends on the system; where it is the
+ * is seen by their pidfds (where there are none, it is taken for granted). Whose child they are by then depends on the system; where it is the
  * program (it may be process 1 of a container) they are reaped here, and so is the helper.
  */
 #include "proc/helper.h"
@@ -76,6 +76,7 @@ struct wfi_related {
 
     /* Under helper.lock until it is STARTED, then constant. */
     int pid, pidfd;
+    bool no_pidfd; /* `pidfd` is a wake-up descriptor, set by the listener */
     int refusal;
     enum phase phase; /* under helper.lock */
     struct wfi_wait_list starter;
@@ -190,7 +191,7 @@ static int fork_helper(struct wf_error *reterr)
         return wf_error_set(reterr, err, "the helper process: %s", wf_strerror(err));
     int self = wfi_process_open(wfi_process_id());
     wfi_process_flush();
-    int pid = self < 0 ? self : wfi_process_fork();
+    int pid = self < 0 && self != -ENOSYS ? self : wfi_process_fork();
     if (pid == 0)
         pass_on(ends[1], self);
     wfi_fd_close(ends[1]);
@@ -206,7 +207,7 @@ static int fork_helper(struct wf_error *reterr)
         helper.pid = err;
         helper.pidfd = err = wfi_process_open(helper.pid);
     }
-    if (err < 0) {
+    if (err < 0 && err != -ENOSYS) {
         wfi_fd_close(ends[0]); /* its end, if it exists */
         return wf_error_set(reterr, err, "the helper process: %s", wf_strerror(err));
     }
@@ -362,6 +363,8 @@ static void process_ended(struct wfi_related *related, int wait_status)
     related->phase = ENDED;
     wfi_map_remove_u64(&helper.related, related->id);
     wfi_lock_unlock(&helper.lock);
+    if (related->no_pidfd)
+        wfi_wakefd_set(related->pidfd);
     wfi_shared_process_ended(related->pid);
     if (related->ended)
         related->ended(related->arg, wait_status, tail_text(related));
@@ -422,19 +425,39 @@ static void refused(struct wfi_related *related, int err)
     let_go(related);
 }
 
-static void started(uint64_t id, int pid, const int *fds, size_t count)
+static int send_through_helper(uint64_t id, int signo)
 {
-    struct wfi_related *related = find(id);
-    if (count == 0) { /* this process has no descriptor left */
-        struct wfi_helper_message kill = {.kind = WFI_HELPER_KILL, .id = id};
-        wfi_ancillary_send(helper.sock, &kill, sizeof kill, NULL, 0);
-        refused(related, -EMFILE);
+    struct wfi_helper_message message = {.kind = WFI_HELPER_SIGNAL, .id = id, .status = signo};
+    return wfi_ancillary_send(helper.sock, &message, sizeof message, NULL, 0);
+}
+
+static void started(struct wfi_related *related, const struct wfi_helper_message *message,
+                    const int *fds, size_t count)
+{
+    related->no_pidfd = message->status == -ENOSYS;
+    int pidfd = related->no_pidfd ? wfi_wakefd_open() : count ? fds[0] : -EMFILE;
+    if (pidfd < 0) { /* this process has no descriptor left */
+        send_through_helper(related->id, KILLED);
+        refused(related, pidfd);
         return;
     }
     related->pidfd_source = (struct source){PROCESS_ENDED, related};
     related->stderr_source = (struct source){STANDARD_ERROR, related};
     watch_stderr(related);
-    answer(related, RUNNING, pid, fds[0], 0);
+    answer(related, RUNNING, message->pid, pidfd, 0);
+}
+
+/* Some process in this phase, with a pidfd or without. */
+static struct wfi_related *any(enum phase phase, bool no_pidfd)
+{
+    size_t cursor = 0;
+    wfi_lock_lock(&helper.lock);
+    struct wfi_related *related;
+    while ((related = wfi_map_next(&helper.related, &cursor)))
+        if (related->phase == phase && related->no_pidfd == no_pidfd)
+            break;
+    wfi_lock_unlock(&helper.lock);
+    return related;
 }
 
 /* The helper is gone. */
@@ -446,24 +469,18 @@ static void helper_died(void)
     wfi_fd_close(helper.sock);
     helper.sock = -1;
     wfi_lock_unlock(&helper.lock);
-    wfi_poller_watch(helper.poller, helper.pidfd, WFI_POLL_READ, &helper_ended);
+    if (helper.pidfd >= 0)
+        wfi_poller_watch(helper.poller, helper.pidfd, WFI_POLL_READ, &helper_ended);
     tell_watches();
-    for (;;) {
-        struct wfi_related *asked = NULL;
-        size_t cursor = 0;
-        wfi_lock_lock(&helper.lock);
-        for (struct wfi_related *r; !asked && (r = wfi_map_next(&helper.related, &cursor));)
-            asked = r->phase == ASKED ? r : NULL;
-        wfi_lock_unlock(&helper.lock);
-        if (!asked)
-            break;
-        refused(asked, WF_EBROKEN);
-    }
+    struct wfi_related *related;
+    while ((related = any(ASKED, false)))
+        refused(related, WF_EBROKEN);
+    while ((related = any(RUNNING, true)))
+        process_ended(related, KILLED);
     wfi_lock_lock(&helper.lock);
-    size_t cursor = 0;
-    for (struct wfi_related *r; (r = wfi_map_next(&helper.related, &cursor));) {
-        wfi_process_signal(r->pidfd, KILLED);
-        wfi_poller_watch(helper.poller, r->pidfd, WFI_POLL_READ, &r->pidfd_source);
+    for (size_t cursor = 0; (related = wfi_map_next(&helper.related, &cursor));) {
+        wfi_process_signal(related->pidfd, KILLED);
+        wfi_poller_watch(helper.poller, related->pidfd, WFI_POLL_READ, &related->pidfd_source);
     }
     wfi_lock_unlock(&helper.lock);
 }
@@ -482,7 +499,7 @@ static void listen_to_helper(void)
     }
     struct wfi_related *related = find(message.id);
     if (message.kind == WFI_HELPER_STARTED && related)
-        started(message.id, message.pid, fds, count);
+        started(related, &message, fds, count);
     else if (message.kind == WFI_HELPER_REFUSED && related)
         refused(related, message.status);
     else if (message.kind == WFI_HELPER_ENDED && related)
@@ -725,7 +742,14 @@ int wfi_related_pidfd(const struct wfi_related *related)
 
 int wfi_related_signal(struct wfi_related *related, int signo)
 {
-    return wfi_process_signal(related->pidfd, signo);
+    if (!related->no_pidfd)
+        return wfi_process_signal(related->pidfd, signo);
+    wfi_lock_lock(&helper.lock);
+    int err = -ESRCH;
+    if (related->phase == RUNNING && life() == ALIVE)
+        err = send_through_helper(related->id, signo);
+    wfi_lock_unlock(&helper.lock);
+    return err;
 }
 
 void wfi_related_release(struct wfi_related *related)

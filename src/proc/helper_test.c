@@ -20,7 +20,6 @@
 #include <weft/process.h>
 #include <weft/processes.h>
 
-#include "os/process.h"
 #include "os/sanitizer.h"
 #include "proc/forward.h"
 #include "proc/helper.h"
@@ -201,7 +200,7 @@ static int looks_at_itself(const void *blob, size_t bytes, const int *fds, size_
     prctl(PR_GET_NAME, name);
     if (strcmp(name, "with-a-long-nam") != 0)
         return 4;
-    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur != 77 || limit.rlim_max != 88)
+    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur != 77 << 20 || limit.rlim_max != 88 << 20)
         return 5;
     return wfi_in_related() ? 0 : 6;
 }
@@ -211,7 +210,7 @@ static void a_process_starts_from_defaults(void **state)
     (void)state;
     pid_t group = getpgid(0);
     struct end end = {0};
-    struct wfi_rlimit limit = {RLIMIT_NOFILE, 77, 88};
+    struct wfi_rlimit limit = {RLIMIT_FSIZE, 77 << 20, 88 << 20};
     struct wfi_related_options options = {.name = "with-a-long-name",
                                           .entry = looks_at_itself,
                                           .blob = &group,
@@ -225,7 +224,7 @@ static void a_process_starts_from_defaults(void **state)
     party_reaches(&end.count, 1);
     assert_int_equal(end.status, 0);
     wfi_related_release(r);
-    limit.soft = 99;
+    limit.soft = 99 << 20;
     struct wf_error error;
     assert_int_equal(wfi_related_start(&options, &r, &error), -EINVAL);
     assert_non_null(strstr(error.text, "limit"));
@@ -240,6 +239,7 @@ static int writes_lines(const void *blob, size_t bytes, const int *fds, size_t f
 {
     int lines = *(const int *)blob;
     (void)bytes, (void)fds, (void)fd_count;
+    setvbuf(stderr, NULL, _IOFBF, 4096); /* written out at the end of the process */
     for (int i = 0; i < lines; i++)
         fprintf(stderr, "line %07d\n", i);
     return 3;
@@ -383,7 +383,7 @@ static void what_a_grandchild_writes_still_arrives(void **state)
 static void nothing_is_left_of_many(void **state)
 {
     (void)state;
-    int count = wfi_under_valgrind() ? 50 : WFI_TSAN || WFI_ASAN ? 200 : 1000;
+    int count = wfi_under_valgrind() ? 12 : WFI_TSAN || WFI_ASAN ? 200 : 1000;
     descriptors_reach(idle_descriptors);
     int64_t began = wf_now();
     for (int i = 0; i < count; i++) {
@@ -491,6 +491,28 @@ static int loses_its_helper(void)
     return 0;
 }
 
+/* True for what has ended and was not reaped, too: by whom it is depends on the system. */
+static bool is_gone(int pid)
+{
+    char path[64], line[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return true;
+    bool read = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    const char *name_end = strrchr(line, ')');
+    return !read || !name_end || name_end[2] == 'Z' || name_end[2] == 'X';
+}
+
+static void wait_until_gone(int pid)
+{
+    wf_deadline give_up = party_soon();
+    while (!is_gone(pid) && wf_remaining(give_up))
+        wfi_thread_yield();
+    party_check(is_gone(pid));
+}
+
 /* The same before the first process was ever asked for: the listener is not there yet. */
 static int loses_it_early(void)
 {
@@ -498,10 +520,9 @@ static int loses_it_early(void)
     struct wfi_related *r;
     struct wfi_related_options options = {.entry = waits};
     party_equal(wf_processes_init(&error), 0);
-    int pidfd = wfi_process_open(wfi_helper_pid());
-    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
-    kill(wfi_helper_pid(), SIGKILL);
-    party_equal(poll(&ended, 1, 60000), 1);
+    int pid = wfi_helper_pid();
+    kill(pid, SIGKILL);
+    wait_until_gone(pid);
     party_equal(wfi_related_start(&options, &r, &error), WF_EBROKEN);
     party_equal(wfi_related_start(&options, &r, &error), WF_EBROKEN);
     printf("survived\n");
@@ -522,8 +543,9 @@ static int is_killed(void)
 {
     struct end end = {0};
     party_equal(wf_processes_init(NULL), 0);
-    int holder = fork();
-    if (holder == 0)
+    /* Without pidfds the helper could not see through it. */
+    int holder = wfi_under_valgrind() ? 0 : fork();
+    if (holder == 0 && !wfi_under_valgrind())
         for (;;)
             pause();
     struct wfi_related *a = start(waits, NULL, 0, &end), *b = start(ignores_signals, NULL, 0, &end);
@@ -645,25 +667,21 @@ static void the_programs_death_ends_all(void **state)
     FILE *out;
     char line[128] = "";
     int status, pids[4], pid = run("is_killed", &out);
-    struct pollfd ends[4];
     assert_non_null(fgets(line, sizeof line, out));
     assert_int_equal(sscanf(line, "relations %d %d %d %d", &pids[0], &pids[1], &pids[2], &pids[3]),
                      4);
-    for (int i = 0; i < 4; i++) {
-        ends[i] = (struct pollfd){.fd = wfi_process_open(pids[i]), .events = POLLIN};
-        assert_true(ends[i].fd >= 0);
-        assert_int_equal(poll(&ends[i], 1, 0), 0);
-    }
+    for (int i = 0; i < 3; i++)
+        assert_false(is_gone(pids[i]));
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     int64_t before = wf_now();
     for (int i = 0; i < 3; i++)
-        assert_int_equal(poll(&ends[i], 1, 60000), 1);
+        wait_until_gone(pids[i]);
     print_message("gone after %.2f ms\n", (double)(wf_now() - before) / 1e6);
-    assert_int_equal(poll(&ends[3], 1, 0), 0); /* the bare fork is nobody's but the program's */
-    wfi_process_signal(ends[3].fd, SIGKILL);
-    for (int i = 0; i < 4; i++)
-        close(ends[i].fd);
+    if (pids[3]) {
+        assert_false(is_gone(pids[3])); /* the bare fork is nobody's but the program's */
+        kill(pids[3], SIGKILL);
+    }
     fclose(out);
 }
 
@@ -705,11 +723,12 @@ int main(int argc, char **argv)
     sigaddset(&blocked, SIGTERM);
     /* What a process must not inherit. */
     if (pipe(open_before) || signal(SIGUSR2, SIG_IGN) == SIG_ERR ||
-        sigprocmask(SIG_BLOCK, &blocked, NULL))
+        signal(SIGCHLD, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &blocked, NULL))
         return 1;
     int err = wf_processes_init(&error);
     sigprocmask(SIG_UNBLOCK, &blocked, NULL);
     signal(SIGUSR2, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL);
     if (err) {
         fprintf(stderr, "%s\n", error.text);
         return 1;

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <weft/executor.h>
 #include <weft/future.h>
 #include <weft/inline.h>
 #include <weft/task.h>
@@ -84,6 +85,8 @@ static int run_task(const struct wf_task_type *type, void *args, const char *pro
         struct wf_future *f = wf_submit(on, &own, NULL, args);
         void *result = wfi_zalloc(type->result_bytes);
         err = wf_future_result(&f, result, WF_FOREVER, &error);
+        wfi_free(result);
+        wf_executor_destroy(on);
     }
     if (err)
         fprintf(stderr, "weft: process %s failed: %s\n", process, error.text);
@@ -114,7 +117,9 @@ static int run(const void *blob, size_t blob_bytes, const int *fds, size_t fd_co
                 args ? error.text : wf_strerror(-ENOMEM));
         return 1;
     }
-    return run_task(type, args, own_name);
+    int status = run_task(type, args, own_name);
+    wfi_free(args);
+    return status;
 }
 
 /* The program's side */

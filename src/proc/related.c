@@ -26,7 +26,8 @@
  * Descriptors 0 to 2 are the program's but for standard input, which is /dev/null: a program has
  * one reader of its terminal.
  *
- * The helper watches its socket, a pidfd of main and one of every child. When main is gone, however
+ * The helper watches its socket, a pidfd of main, and the ends of its children. A number of a child
+ * means that child until the helper reaps it, so it may signal by number. When main is gone, however
  * it went, all children are killed, and it ends. (The socket alone would not tell: a child that the
  * program forked may hold the other end.) When the helper is killed, the kernel kills the children.
  * It has all signals blocked and a process group of its own: what is meant for the program ends the
@@ -48,16 +49,19 @@
 #include "os/wakefd.h"
 #include "sched/record.h"
 
-enum { SETUP_FAILED = 126 }; /* as a shell's status for what cannot be run */
+enum {
+    SETUP_FAILED = 126, /* as a shell's status for what cannot be run */
+    KILL = 9,
+};
 
 struct child {
     struct wfi_link link;
     uint64_t id;
-    int pid, pidfd;
+    int pid;
 };
 
 static struct {
-    int sock, main_pidfd, pid;
+    int sock, main_pidfd, ends, pid; /* main_pidfd may be -1 */
     struct wfi_poller *poller;
     struct wfi_list children;
 } server;
@@ -119,7 +123,7 @@ static _Noreturn void end(void)
 {
     struct wfi_link *link = wfi_list_first(&server.children);
     for (; link; link = wfi_list_next(&server.children, link))
-        wfi_process_signal(child_of(link)->pidfd, 9);
+        wfi_process_kill_child(child_of(link)->pid, KILL);
     wfi_exit_now(0);
 }
 
@@ -143,52 +147,56 @@ static void start(const struct wfi_helper_request *request, const int *fds, size
 {
     struct child *child = wfi_zalloc(sizeof *child);
     int pid = child ? wfi_process_fork() : -ENOMEM;
-    if (pid == 0)
-        run(request, fds, count);
-    int err = pid < 0 ? pid : 0;
-    if (!err) {
-        child->id = request->id;
-        child->pid = pid;
-        child->pidfd = wfi_process_open(pid);
-        err = child->pidfd < 0 ? child->pidfd : 0;
-        if (!err)
-            err = wfi_poller_watch(server.poller, child->pidfd, WFI_POLL_READ, child);
-        if (err)
-            wfi_process_destroy(pid);
-    }
-    if (err) {
-        if (child && child->pidfd > 0)
-            wfi_fd_close(child->pidfd);
+    if (pid == 0) {
         wfi_free(child);
-        refuse(request->id, err);
+        run(request, fds, count);
+    }
+    if (pid < 0) {
+        wfi_free(child);
+        refuse(request->id, pid);
         return;
     }
+    child->id = request->id;
+    child->pid = pid;
     wfi_list_push_back(&server.children, &child->link);
-    tell(&(struct wfi_helper_message){.kind = WFI_HELPER_STARTED, .id = request->id, .pid = pid},
-         child->pidfd);
+    struct wfi_helper_message message = {.kind = WFI_HELPER_STARTED, .id = request->id, .pid = pid};
+    int pidfd = wfi_process_open(pid);
+    if (pidfd == -ENOSYS)
+        message.status = -ENOSYS; /* with any other error main takes it for a lack of its own */
+    tell(&message, pidfd);
+    wfi_fd_close(pidfd);
 }
 
-static void reap(struct child *child)
-{
-    struct wfi_helper_message message = {
-        .kind = WFI_HELPER_ENDED, .id = child->id, .pid = child->pid};
-    int status = 0;
-    if (wfi_process_reap(child->pidfd, &status) == -EAGAIN)
-        return;
-    message.status = status;
-    wfi_poller_remove(server.poller, child->pidfd);
-    wfi_fd_close(child->pidfd);
-    wfi_list_remove(&child->link);
-    wfi_free(child);
-    tell(&message, -1);
-}
-
-static void kill_one(uint64_t id)
+static struct child *find(int pid, uint64_t id)
 {
     struct wfi_link *link = wfi_list_first(&server.children);
     for (; link; link = wfi_list_next(&server.children, link))
-        if (child_of(link)->id == id)
-            wfi_process_signal(child_of(link)->pidfd, 9);
+        if (child_of(link)->pid == pid || child_of(link)->id == id)
+            return child_of(link);
+    return NULL;
+}
+
+static void reap(void)
+{
+    int pid, status;
+    wfi_process_ends_take(server.ends);
+    while (wfi_process_reap_any(&pid, &status) == 0) {
+        struct child *child = find(pid, 0);
+        if (!child)
+            continue;
+        struct wfi_helper_message message = {
+            .kind = WFI_HELPER_ENDED, .id = child->id, .pid = pid, .status = status};
+        wfi_list_remove(&child->link);
+        wfi_free(child);
+        tell(&message, -1);
+    }
+}
+
+static void signal_one(uint64_t id, int signo)
+{
+    struct child *child = find(0, id);
+    if (child)
+        wfi_process_kill_child(child->pid, signo);
 }
 
 static void obey(void)
@@ -205,8 +213,8 @@ static void obey(void)
         return;
     if (len <= 0)
         end();
-    if (in.kind == WFI_HELPER_KILL)
-        kill_one(in.message.id);
+    if (in.kind == WFI_HELPER_SIGNAL)
+        signal_one(in.message.id, in.message.status);
     else if (count == 0)
         refuse(in.request.id, -EMFILE);
     else
@@ -220,16 +228,19 @@ void wfi_related_serve(int sock, int main_pidfd)
     wfi_process_leave_group();
     wfi_process_block_signals();
     server.sock = wfi_process_move_descriptor(sock);
-    server.main_pidfd = wfi_process_move_descriptor(main_pidfd);
+    server.main_pidfd = main_pidfd < 0 ? -1 : wfi_process_move_descriptor(main_pidfd);
     server.pid = wfi_process_id();
     int keep[] = {server.sock, server.main_pidfd};
-    if (server.sock < 0 || server.main_pidfd < 0 || wfi_process_null_input())
+    if (server.sock < 0 || (server.main_pidfd < 0 && main_pidfd >= 0) || wfi_process_null_input())
         wfi_exit_now(SETUP_FAILED);
     wfi_process_close_descriptors(keep, 2);
     become("weft_helper");
-    if (wfi_poller_create(&server.poller, NULL) ||
+    server.ends = wfi_process_ends_open();
+    if (server.ends < 0 || wfi_poller_create(&server.poller, NULL) ||
         wfi_poller_watch(server.poller, server.sock, WFI_POLL_READ, &server.sock) ||
-        wfi_poller_watch(server.poller, server.main_pidfd, WFI_POLL_READ, &server.main_pidfd))
+        wfi_poller_watch(server.poller, server.ends, WFI_POLL_READ, &server.ends) ||
+        (main_pidfd >= 0 &&
+         wfi_poller_watch(server.poller, server.main_pidfd, WFI_POLL_READ, &server.main_pidfd)))
         wfi_exit_now(SETUP_FAILED);
     tell(&(struct wfi_helper_message){.kind = WFI_HELPER_READY, .pid = server.pid}, -1);
     for (;;) {
@@ -241,6 +252,6 @@ void wfi_related_serve(int sock, int main_pidfd)
         else if (event.tag == &server.sock)
             obey();
         else
-            reap(event.tag);
+            reap();
     }
 }

@@ -12,17 +12,18 @@
 enum wfi_helper_kind {
     WFI_HELPER_READY = 1, /* helper: it is there; pid is its own */
     WFI_HELPER_START,     /* main: wfi_helper_request */
-    WFI_HELPER_STARTED,   /* helper: pid, and a pidfd with it */
+    WFI_HELPER_STARTED,   /* helper: pid, and a pidfd with it; or status -ENOSYS, and none */
     WFI_HELPER_REFUSED,   /* helper: status is the code */
     WFI_HELPER_ENDED,     /* helper: status is the wait status; always after STARTED */
-    WFI_HELPER_KILL,      /* main: it could not take the pidfd */
+    WFI_HELPER_SIGNAL,    /* main: status is a signal's number; where it has no pidfd */
 };
 
 /* All but START. */
 struct wfi_helper_message {
     uint32_t kind; /* first in a request too */
     int32_t pid, status;
-    uint64_t id; /* main's number of the process */
+    uint32_t unused; /* no padding: all of it is sent */
+    uint64_t id;     /* main's number of the process */
 };
 
 /* A larger blob travels as memory; requests are small enough for several to be on their way. */
