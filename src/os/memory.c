@@ -136,10 +136,28 @@ int wfi_memory_share(size_t bytes, void **ret_low)
     return 0;
 }
 
+/* The call alone does not tell: an emulator may take any advice for a hint and ignore it. */
+static bool removal_works(void)
+{
+    size_t page = wfi_page_bytes();
+    char *low = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (low == MAP_FAILED)
+        return false;
+    *(volatile char *)low = 1;
+    bool works = madvise(low, page, MADV_REMOVE) == 0 && *(volatile char *)low == 0;
+    munmap(low, page);
+    return works;
+}
+
 void wfi_memory_unshare_pages(void *low, size_t bytes)
 {
-    /* Not under every emulator; then they keep what was in them, which is why it is cleared. */
-    if (madvise(low, bytes, MADV_REMOVE) != 0)
+    static WFI_ATOMIC(int) works;         /* 0: not looked yet; 1: no; 2: yes */
+    int known = wfi_load_relaxed(&works); /* relaxed: all writers write the same number */
+    if (!known) {
+        known = removal_works() ? 2 : 1;
+        wfi_store_relaxed(&works, known);
+    }
+    if (known == 1 || madvise(low, bytes, MADV_REMOVE) != 0)
         memset(low, 0, bytes);
 }
 

@@ -352,7 +352,7 @@ static void describe_death(const struct wfi_pool_worker *worker, struct wf_error
     if (!words || (size_t)len >= sizeof error->text)
         return;
     size_t room = sizeof error->text - (size_t)len - 1;
-    snprintf(error->text + len, room + 1, "%s",
+    snprintf(error->text + len, room + 1, "%.*s", (int)room,
              words > room ? worker->last_words + words - room : worker->last_words);
     len = (int)strlen(error->text);
     while (len > 0 && error->text[len - 1] == '\n')
