@@ -11,6 +11,8 @@
 #include <weft/processes.h>
 
 #include "base/alloc.h"
+#include "os/sanitizer.h"
+#include "storm.h"
 
 static struct wf_executor *pool_of(struct wf_processes_options options)
 {
@@ -811,9 +813,35 @@ static void options_without_sense_are_refused(void **state)
     assert_null(on);
 }
 
+/* Ten thousand where a tool watches; stress/processes.c has the long form. */
+enum { STORM_TASKS = WFI_TSAN || WFI_ASAN ? 10000 : 1000 };
+
+static void a_storm_costs_what_it_hits(void **state)
+{
+    (void)state;
+    uint64_t seed = (uint64_t)wf_now();
+    const char *given = getenv("WEFT_TEST_SEED");
+    if (given)
+        seed = strtoull(given, NULL, 0);
+    print_message("seed %llu\n", (unsigned long long)seed);
+    storm_run(4, 2, 0, WF_SECONDS(1), seed);
+    struct storm_count before = storm_count();
+    struct storm_result result =
+        storm_run(STORM_TASKS, 2, WF_MILLISECONDS(1), WF_MILLISECONDS(50), seed);
+    struct storm_count after = storm_count();
+    if (result.wrong[0])
+        fail_msg("%s", result.wrong);
+    assert_int_equal(result.done + result.lost, STORM_TASKS);
+    assert_true(result.lost <= result.kills && result.kills > 0);
+    assert_int_equal(after.descriptors, before.descriptors);
+    assert_int_equal(after.mappings, before.mappings);
+    assert_int_equal(after.processes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_storm_costs_what_it_hits),
         cmocka_unit_test(tasks_run_in_other_processes),
         cmocka_unit_test(a_death_costs_one_task),
         cmocka_unit_test(a_death_leaves_what_had_not_begun),
@@ -837,6 +865,7 @@ int main(void)
         cmocka_unit_test(options_without_sense_are_refused),
     };
     struct wf_error error;
+    storm_prepare(STORM_TASKS);
     if (wf_processes_init(&error)) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
