@@ -38,7 +38,7 @@ enum {
     DEPTH_MAX = 64,
     LONG_NS = 20000000, /* above this a round trip is nothing: no task is given ahead */
     ATTEND_NS = 50000,  /* a wake-up across CPUs */
-    LOOKS_PER_CLOCK = 16,
+    LOOKS_PER_YIELD = 32, /* a microsecond or two */
     RESTARTS_PER_WORKER = 10,
     RESTARTS_WITHIN_S = 10,
     GRACE_S = 2,
@@ -656,14 +656,16 @@ static void attend(struct wf_executor *base, struct wf_future *f, wf_deadline de
             collect(pool);
             wfi_pool_unlock(pool);
         }
-        if (i % LOOKS_PER_CLOCK == 0) {
-            int64_t now = wf_now();
-            if (!until)
-                until = deadline.ns - now < ATTEND_NS ? deadline.ns : now + ATTEND_NS;
-            else if (now >= until)
-                break;
+        if (i % LOOKS_PER_YIELD) {
+            wfi_cpu_relax();
+            continue;
         }
-        wfi_cpu_relax();
+        int64_t now = wf_now();
+        if (!until)
+            until = deadline.ns - now < ATTEND_NS ? deadline.ns : now + ATTEND_NS;
+        else if (now >= until)
+            break;
+        wfi_thread_yield(); /* the worker may wait for this CPU */
     }
     wfi_lock_lock(&pool->lock);
     if (--pool->attending == 0) {

@@ -54,7 +54,7 @@ enum {
     /* How long a worker without work looks at the ring before it sleeps: about as long as a wake-up
      * from another CPU takes. */
     SPIN_NS = 50000,
-    LOOKS_PER_CLOCK = 32,
+    LOOKS_PER_YIELD = 64, /* a microsecond or two */
     ARGS_ON_STACK = 1024,
 };
 
@@ -730,14 +730,16 @@ static bool spin(uint32_t number)
     for (unsigned i = 1;; i++) {
         if (wfi_ring_has(worker.ring, number))
             return true;
-        if (i % LOOKS_PER_CLOCK == 0) {
-            int64_t now = wf_now();
-            if (!until)
-                until = now + SPIN_NS;
-            else if (now >= until)
-                return false;
+        if (i % LOOKS_PER_YIELD) {
+            wfi_cpu_relax();
+            continue;
         }
-        wfi_cpu_relax();
+        int64_t now = wf_now();
+        if (!until)
+            until = now + SPIN_NS;
+        else if (now >= until)
+            return false;
+        wfi_thread_yield(); /* what would bring work may wait for this CPU */
     }
 }
 
