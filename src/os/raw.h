@@ -39,10 +39,13 @@ WFI_RAW static inline long wfi_raw_call(long number, long a, long b, long c, lon
 }
 
 /*
- * clone(2) with a stack of the child's own, on which it runs fn(arg), which does not return. `top`
- * is its upper end, aligned to 16.
+ * clone(2) or clone3(2), by number, with a stack of the child's own, on which it runs fn(arg), which
+ * does not return. `top` is the stack's upper end, aligned to 16; WFI_RAW_FRAME bytes below it are
+ * used, and what the call is told of the stack ends there. `c` is only of clone.
  */
-WFI_RAW static inline long wfi_raw_clone(unsigned long flags, void *top, int *parent_tid,
+#define WFI_RAW_FRAME 16
+
+WFI_RAW static inline long wfi_raw_clone(long number, long a, long b, long c, void *top,
                                          void (*fn)(void *), void *arg)
 {
     long result;
@@ -61,8 +64,7 @@ WFI_RAW static inline long wfi_raw_clone(unsigned long flags, void *top, int *pa
                      "ud2\n"
                      "1:"
                      : "=a"(result)
-                     : "a"((long)SYS_clone), "D"(flags), "S"(frame), "d"(parent_tid), "r"(r10),
-                       "r"(r8)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
                      : "rcx", "r11", "memory");
     return result;
 }
@@ -81,17 +83,17 @@ WFI_RAW static inline long wfi_raw_call(long number, long a, long b, long c, lon
     return x0;
 }
 
-WFI_RAW static inline long wfi_raw_clone(unsigned long flags, void *top, int *parent_tid,
+WFI_RAW static inline long wfi_raw_clone(long number, long a, long b, long c, void *top,
                                          void (*fn)(void *), void *arg)
 {
     void **frame = (void **)top - 2;
     frame[0] = (void *)fn;
     frame[1] = arg;
-    register long x8 __asm__("x8") = SYS_clone;
-    register long x0 __asm__("x0") = (long)flags;
-    register long x1 __asm__("x1") = (long)frame;
-    register long x2 __asm__("x2") = (long)parent_tid;
-    register long x3 __asm__("x3") = 0; /* here the thread pointer comes before child_tid */
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = 0;
     register long x4 __asm__("x4") = 0;
     __asm__ volatile("svc #0\n\t"
                      "cbnz x0, 1f\n\t"

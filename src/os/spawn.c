@@ -4,14 +4,14 @@
  * instrumentation, no lock, no memory but the child's own stack and struct job. The parent's thread
  * stands still until the child has called exec or has ended; its other threads run on.
  *
- * Every signal is blocked from before the clone until the child has reset all dispositions: a
- * handler of the parent's that ran in the child would run in the parent's memory.
+ * Every signal is blocked from before the clone until the child has no handler any more: one of the
+ * parent's that ran in the child would run in the parent's memory.
  */
 #include "os/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -31,6 +31,9 @@
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1U << 1)
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -38,6 +41,7 @@
 enum {
     STACK = 16 * 1024, /* the deepest chain of frames is about 1 KiB, 5 KiB unoptimised */
     SIGNALS = 64,
+    SIGNALS_STANDARD = 31, /* those that programs are started with ignored, now and then */
     SIGNAL_BYTES = SIGNALS / 8,
     EXIT_NOT_FOUND = 127,
 };
@@ -45,8 +49,12 @@ enum {
 /* What the child works from and reports in. */
 struct job {
     const struct wfi_spawn *spawn;
+    bool sharing;   /* memory, and at first the table of descriptors too, are the parent's */
+    bool cleared;   /* no signal has a handler */
     int report;     /* a pipe for the error where memory is not shared; else -1 */
-    int moved_from; /* descriptors from this number on are of no use to the child */
+    int used;       /* the highest number that the child's descriptors come from */
+    bool copied;    /* some are there twice: they had to go out of the way */
+    int moved_from; /* room for copies: above all that the child is to have */
     struct failure {
         int error; /* negative errno, or 0 */
         struct wfi_spawn_failure where;
@@ -123,6 +131,8 @@ WFI_RAW static void close_between(long low, long high)
 WFI_RAW static void set_fd(struct job *job, size_t at)
 {
     const struct wfi_spawn_fd *fd = &job->spawn->fds[at];
+    if (fd->optional && fd->from == fd->to)
+        return;
     if (fd->optional) {
         long flags = call(SYS_fcntl, fd->from, F_GETFD, 0);
         if (flags < 0 || flags & FD_CLOEXEC) {
@@ -143,17 +153,25 @@ WFI_RAW static long move_up(const struct job *job, int fd)
     return copy == -EINVAL ? -EMFILE : copy; /* above the limit of numbers */
 }
 
-/* First what would be overwritten goes out of the way, then each to its place, then the rest. */
-WFI_RAW static void set_fds(struct job *job)
+/*
+ * A table of descriptors of the child's own, with those that it needs and those below: copying all
+ * of them, to close nearly all, would take long where the parent has many.
+ */
+WFI_RAW static void unshare_fds(struct job *job)
+{
+    if (call(SYS_close_range, job->used + 1, UINT32_MAX, CLOSE_RANGE_UNSHARE) == 0)
+        return;
+    long err = call(SYS_unshare, CLONE_FILES, 0, 0);
+    if (err < 0)
+        fail(job, err, WFI_SPAWN_START, 0);
+    close_between(job->used + 1, UINT32_MAX);
+}
+
+/* What would be overwritten goes out of the way, then each to its place. */
+WFI_RAW static void place_fds(struct job *job)
 {
     struct wfi_spawn_fd *fds = job->spawn->fds;
     size_t count = job->spawn->fd_count;
-    if (job->report >= 0) {
-        long fd = move_up(job, job->report);
-        if (fd < 0)
-            fail(job, fd, WFI_SPAWN_FD, 0);
-        job->report = (int)fd;
-    }
     for (size_t i = 0; i < count; i++)
         if (fds[i].moved) {
             long fd = move_up(job, fds[i].from);
@@ -163,6 +181,21 @@ WFI_RAW static void set_fds(struct job *job)
         }
     for (size_t i = 0; i < count; i++)
         set_fd(job, i);
+}
+
+WFI_RAW static void set_fds(struct job *job)
+{
+    const struct wfi_spawn_fd *fds = job->spawn->fds;
+    size_t count = job->spawn->fd_count;
+    if (job->sharing)
+        unshare_fds(job);
+    if (job->report >= 0) {
+        long fd = move_up(job, job->report);
+        if (fd < 0)
+            fail(job, fd, WFI_SPAWN_FD, 0);
+        job->report = (int)fd;
+    }
+    place_fds(job);
     long next = 0; /* all below it are as they should be */
     for (size_t i = 0; i < count; i++) {
         close_between(next, fds[i].to - 1);
@@ -172,15 +205,17 @@ WFI_RAW static void set_fds(struct job *job)
         close_between(next, job->report - 1);
         next = job->report + 1;
     }
-    close_between(next, UINT32_MAX);
+    if (!job->sharing || job->copied || next <= job->used)
+        close_between(next, UINT32_MAX);
 }
 
-WFI_RAW static void reset_signals(void)
+WFI_RAW static void reset_signals(const struct job *job)
 {
     /* The kernel's struct sigaction: all zero is the default action. Static, because compilers call
      * memset for a zeroed local. */
     static const long action[4], none[SIGNAL_BYTES / sizeof(long)];
-    for (int signo = 1; signo <= SIGNALS; signo++)
+    int count = job->cleared ? SIGNALS_STANDARD : SIGNALS;
+    for (int signo = 1; signo <= count; signo++)
         wfi_raw_call(SYS_rt_sigaction, signo, (long)action, 0, SIGNAL_BYTES, 0);
     wfi_raw_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)none, 0, SIGNAL_BYTES, 0);
 }
@@ -233,7 +268,7 @@ WFI_RAW static void child_main(void *arg)
         if (err < 0)
             fail(job, err, WFI_SPAWN_LIMIT, i);
     }
-    reset_signals();
+    reset_signals(job);
     become_program(job);
 }
 
@@ -257,10 +292,34 @@ static void wait_for_end(int pidfd)
     close(pidfd);
 }
 
-static long clone_sharing(void *stack, void (*fn)(void *), void *arg, int *ret_pidfd)
+/*
+ * The kernel's clone3 leaves no handler of the parent's in the child, so that only ignored signals
+ * are left to be reset. It may be refused: old sandboxes do not know it.
+ */
+static WFI_ATOMIC(bool) clone3_refused;
+
+static long clone_sharing(void *stack, void (*fn)(void *), void *arg, int *ret_pidfd,
+                          bool *ret_cleared)
 {
-    return wfi_raw_clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, (char *)stack + STACK,
-                         ret_pidfd, fn, arg);
+    unsigned long flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD;
+    char *top = (char *)stack + STACK;
+    if (!wfi_load_relaxed(&clone3_refused)) {
+        struct clone_args args = {
+            .flags = flags | CLONE_CLEAR_SIGHAND,
+            .pidfd = (uintptr_t)ret_pidfd,
+            .exit_signal = SIGCHLD,
+            .stack = (uintptr_t)stack,
+            .stack_size = STACK - WFI_RAW_FRAME,
+        };
+        *ret_cleared = true;
+        long pid = wfi_raw_clone(SYS_clone3, (long)&args, CLONE_ARGS_SIZE_VER0, 0, top, fn, arg);
+        if (pid != -ENOSYS && pid != -EPERM && pid != -EINVAL)
+            return pid;
+        wfi_store_relaxed(&clone3_refused, true);
+    }
+    *ret_cleared = false;
+    return wfi_raw_clone(SYS_clone, (long)(flags | SIGCHLD), (long)(top - WFI_RAW_FRAME),
+                         (long)ret_pidfd, top, fn, arg);
 }
 
 static bool shares_memory(void *stack)
@@ -272,8 +331,9 @@ static bool shares_memory(void *stack)
         known = COPIED;
     if (known == UNKNOWN) {
         volatile int flag = 0;
+        bool cleared;
         int pidfd = -1;
-        long pid = clone_sharing(stack, raise_flag, (void *)&flag, &pidfd);
+        long pid = clone_sharing(stack, raise_flag, (void *)&flag, &pidfd, &cleared);
         if (pid == -EAGAIN || pid == -ENOMEM || pid == -EMFILE || pid == -ENFILE)
             return true; /* the next try meets it too, and tells */
         if (pid > 0)
@@ -292,7 +352,8 @@ void wfi_spawn_force_fork(bool force)
 static int spawn_sharing(struct job *job, void *stack, int *ret_pid, int *ret_pidfd)
 {
     int pidfd = -1;
-    long pid = clone_sharing(stack, child_main, job, &pidfd);
+    job->sharing = true;
+    long pid = clone_sharing(stack, child_main, job, &pidfd, &job->cleared);
     if (pid < 0)
         return (int)pid;
     if (job->failure.error) {
@@ -362,9 +423,13 @@ static void plan_moves(struct job *job)
         wfi_debug_assert(i == 0 || fds[i - 1].to < fds[i].to, "descriptors are in order");
         if (fds[i].to >= job->moved_from)
             job->moved_from = fds[i].to + 1;
+        if (fds[i].from > job->used)
+            job->used = fds[i].from;
         fds[i].moved = false;
         for (size_t j = 0; j < count && !fds[i].moved; j++)
             fds[i].moved = i != j && fds[j].to == fds[i].from && fds[j].from != fds[j].to;
+        if (fds[i].moved)
+            job->copied = true;
     }
 }
 
