@@ -11,6 +11,7 @@
 static const struct command *const commands[] = {
     &crawl_command,
     &get_command,
+    &race_command,
     &run_command,
     &site_command,
 };
