@@ -28,7 +28,8 @@ enum {
 
 struct run_values {
     int64_t jobs, args, tries;
-    const char *file, *mark, *timeout, *halt, *joblog;
+    const char *file, *mark, *timeout, *halt, *joblog, *delimiter;
+    bool no_run_if_empty; /* as it is anyway */
     bool null, keep_order, line_buffer, ungroup, shell, json, dry_run, progress, quiet, resume,
         resume_failed;
 };
@@ -71,6 +72,12 @@ static const struct option_spec specs[] = {
      .type = OPTION_FLAG,
      .field = FIELD(null),
      .help = "arguments that are read end with a NUL, not with a newline"},
+    {.name = "delimiter",
+     .letter = 'd',
+     .type = OPTION_TEXT,
+     .field = FIELD(delimiter),
+     .argument = "C",
+     .help = "or with the character C: one byte, or \\n, \\t, \\0, \\\\"},
     {.name = "replace",
      .letter = 'I',
      .type = OPTION_TEXT,
@@ -143,6 +150,22 @@ static const struct option_spec specs[] = {
      .type = OPTION_FLAG,
      .field = FIELD(quiet),
      .help = "print no summary at the end"},
+    /* Spellings of xargs and parallel for what is there, or is so in any case. */
+    {.name = "max-replace-args",
+     .letter = 'N',
+     .hidden = true,
+     .type = OPTION_NUMBER,
+     .field = FIELD(args),
+     .argument = "N",
+     .min = 1,
+     .max = ARGS_MAX},
+    {.name = "no-run-if-empty",
+     .letter = 'r',
+     .hidden = true,
+     .type = OPTION_FLAG,
+     .field = FIELD(no_run_if_empty)},
+    {.name = "lb", .hidden = true, .type = OPTION_FLAG, .field = FIELD(line_buffer)},
+    {.name = "dryrun", .hidden = true, .type = OPTION_FLAG, .field = FIELD(dry_run)},
     {0},
 };
 
@@ -156,6 +179,17 @@ static int64_t read_seconds(const char *text)
         return -1;
     double seconds = strtod(text, &end);
     return *end || !(seconds > 0) || seconds > 1e9 ? -1 : (int64_t)(seconds * 1e9);
+}
+
+/* One byte as it is, or by its escape. Returns -1 for anything else. */
+static int read_delimiter(const char *text)
+{
+    static const char names[] = "ntr0\\", bytes[] = "\n\t\r\0\\";
+    if (text[0] == '\\' && text[1] && !text[2]) {
+        const char *name = strchr(names, text[1]);
+        return name ? bytes[name - names] : -1;
+    }
+    return text[0] && !text[1] ? (unsigned char)text[0] : -1;
 }
 
 static bool read_count(const char *text, uint64_t *ret)
@@ -196,6 +230,9 @@ static int read_options(const struct run_values *values, struct run_options *opt
         return options_wrong(&run_command,
                              "--halt wants never, soon, now, soon,fail=N or the like, not \"%s\"",
                              values->halt);
+    if (values->delimiter && (values->null || read_delimiter(values->delimiter) < 0))
+        return options_wrong(&run_command, "-d wants one character, not \"%s\"%s",
+                             values->delimiter, values->null ? " and -0" : "");
     if (values->mark && !*values->mark)
         return options_wrong(&run_command, "-I wants a mark that is not empty");
     if ((values->resume || values->resume_failed) && !values->joblog)
@@ -275,7 +312,10 @@ static int open_file(const struct run_values *values, struct source *source)
             close(fd);
         return options_wrong(&run_command, "cannot read %s: %s", name, wf_strerror(err));
     }
-    source_open_fd(source, fd, values->null ? 0 : '\n');
+    char delimiter = values->delimiter ? (char)read_delimiter(values->delimiter)
+                     : values->null    ? 0
+                                       : '\n';
+    source_open_fd(source, fd, delimiter);
     return -1;
 }
 

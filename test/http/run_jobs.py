@@ -55,7 +55,11 @@ class Jobs(Case):
         path = self.write("list", "x\ny\n")
         self.check(run("-k", "-a", path, "echo"), "x\ny\n")
         self.check(run_list("x\ny\n", "-k", "-a", "-", "echo"), "x\ny\n")
+        for mark in (";", "\\t", "\\0"):
+            text = "a b" + mark.replace("\\t", "\t").replace("\\0", "\0") + "c\nd"
+            self.check(run_list(text, "-d", mark, "-k", "printf", "<%s>"), "<a b><c\nd>")
         self.check(run_list("", "echo", "never"), "")
+        self.check(run_list("", "-r", "echo", "never"), "")
         self.check(run("echo", ":::"), "")
         self.check(run("-k", "echo", ":::", "a", "b", ":::", "1", "2"), "a 1\na 2\nb 1\nb 2\n")
 
@@ -326,6 +330,7 @@ class Wrong(Case):
                 ("--line-buffer and --keep-order exclude each other", "-k", "--line-buffer", "touch"),
                 ("--ungroup and --json exclude each other", "-u", "--json", "touch"),
                 ("--resume wants the log: --joblog FILE", "--resume", "touch"),
+                ("-d wants one character, not \"ab\"", "-d", "ab", "touch"),
                 ("-I wants a mark that is not empty", "-I", "", "touch"),
                 ("cannot keep the log /no/such: No such file or directory", "--joblog", "/no/such", "touch"),
                 ("unknown option --keep-oder (did you mean --keep-order?)", "--keep-oder", "touch")):
@@ -438,6 +443,33 @@ class Interrupted(Case):
         child.communicate()
 
 
+class Progress(Case):
+    def test_is_shown_on_a_terminal_and_wiped_off(self):
+        leader, terminal = pty.openpty()
+        child = subprocess.Popen([weft.PROGRAM, "run", "--progress", "-j1", "sh", "-c",
+                                  'echo out; until [ -e "$0" ]; do sleep 0.01; done', ":::",
+                                  "/", self.path("go")], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=terminal)
+        os.close(terminal)
+        text = b""
+        while b"1/2 done  1 running  0 failed" not in text:
+            text += os.read(leader, 4096)
+        self.write("go", "")
+        try:
+            while True:
+                text += os.read(leader, 4096)
+        except OSError:  # as a terminal ends
+            pass
+        os.close(leader)
+        self.assertEqual((child.wait(weft.PATIENCE_S), child.stdout.read()), (0, b"out\nout\n"))
+        child.stdout.close()
+        self.assertRegex(text.rsplit(b"\r\x1b[K", 1)[1],
+                         rb"^weft run: 2 jobs, 0 failed, \d+\.\d{3} seconds\r\n$")
+
+    def test_is_not_shown_elsewhere(self):
+        self.check(run("--progress", "sleep", ":::", "0.5"), "")
+
+
 class Long(Case):
     @unittest.skipIf(weft.SANITIZED, "memory is the tool's")
     def test_a_long_list_needs_no_memory(self):
@@ -453,6 +485,17 @@ class Long(Case):
             self.check(ran, f"argument number 1\nargument number {count}\n")
             return ran.peak_bytes
         self.assertLess(measure(1_000_000), measure(1000) + (8 << 20))
+
+    @unittest.skipIf(weft.SANITIZED, "memory is the tool's")
+    def test_large_outputs_need_no_memory(self):
+        # Held back by the first job, and as one line of JSON.
+        script = '[ $0 = 1 ] && sleep 0.3; head -c 40000000 /dev/zero | tr "\\0" x'
+        for options in (["-k"], ["--json"]):
+            with open(self.path("out"), "w+b") as out:
+                ran = run("-j2", *options, "sh", "-c", script, ":::", "1", "2", stdout=out)
+                self.assertEqual((ran.status, ran.err), (0, b""))
+                self.assertLess(ran.peak_bytes, 32 << 20)
+                self.assertGreaterEqual(out.tell(), 80_000_000)
 
     def test_many_jobs_at_once(self):
         count = 40 if weft.SANITIZED else 400

@@ -63,6 +63,8 @@ class Beside(unittest.TestCase):
             file.flush()
             self.same("-a", file.name, "echo")
             self.same("--arg-file", file.name, "echo")
+        self.same("-d", ",", "echo", "<{}>", text=b"a,b c,,d\n", parallel=["-q"])
+        self.same("-d", "\\t", "echo", "<{}>", text=b"a\tb c\td", parallel=["-q"])
 
     def test_another_mark(self):
         self.same("-I", "%%", "echo", "x%%y", "{}", ":::", "a", "b", parallel=["-q"])
