@@ -28,6 +28,8 @@ enum {
     /* For output that a job's own children still hold open after its end. */
     DRAIN_NS = 1000 * 1000 * 1000,
     PROGRESS_NS = 200 * 1000 * 1000,
+    /* What a pipe holds at most, unless the system has been told otherwise. */
+    PIPE_BYTES_MAX = 1024 * 1024,
 };
 
 /* What parallel's log has for a job that took too long. */
@@ -59,6 +61,7 @@ struct drain {
     struct wf_stream *stream;
     struct capture *capture;
     bool is_err;
+    bool ended; /* all has been read */
     int err;
     struct wf_error error;
 };
@@ -70,8 +73,7 @@ WF_TASK(wf_none, run_watch, (struct run *, run))
 /* Not by a cancelled wait: what is counted and printed has to be, whatever ends the run. */
 static void lock_print(struct run *run)
 {
-    WF_SHIELD(WF_FOREVER)
-    {
+    WF_SHIELD(WF_FOREVER) {
         if (wf_mutex_lock(&run->print_lock, WF_FOREVER))
             abort(); /* neither cancelled nor late: the lock was used wrongly */
     }
@@ -228,30 +230,35 @@ static void forward_lines(struct drain *drain, bool all)
     memmove(capture->buf, capture->buf + len, capture->len);
 }
 
-int run_drain(struct wf_task *self, struct drain *drain, wf_none *ret)
+/* Until the end, an error (the child's end is what counts), or `max` bytes. */
+static void read_all(struct drain *drain, uint64_t max, wf_deadline deadline)
 {
-    (void)self;
-    (void)ret;
     struct capture *capture = drain->capture;
     struct run *run = drain->slot->run;
     bool lines = run->options->output == RUN_LINES;
-    for (;;) {
+    while (max > 0) {
         char *room;
         size_t size;
         drain->err = capture_reserve(capture, &run->spill, &room, &size, &drain->error);
         if (drain->err)
-            return 0;
-        /* An end, or an error: the child's end is what counts. */
-        ssize_t count = wf_stream_read(drain->stream, room, size, WF_FOREVER);
+            return;
+        ssize_t count = wf_stream_read(drain->stream, room, size, deadline);
+        drain->ended = count == 0;
         if (count <= 0)
             break;
         capture->len += (size_t)count;
         capture->total += (uint64_t)count;
+        max -= (uint64_t)count < max ? (uint64_t)count : max;
         if (lines)
             forward_lines(drain, false);
     }
-    if (lines)
-        forward_lines(drain, true);
+}
+
+int run_drain(struct wf_task *self, struct drain *drain, wf_none *ret)
+{
+    (void)self;
+    (void)ret;
+    read_all(drain, UINT64_MAX, WF_FOREVER);
     return 0;
 }
 WF_TASK_DEFINE(run_drain)
@@ -261,8 +268,7 @@ WF_TASK_DEFINE(run_drain)
 /* By force, with all that it has started. */
 static void end_child(struct wf_child *child, struct wf_exit *end)
 {
-    WF_SHIELD(WF_FOREVER)
-    {
+    WF_SHIELD(WF_FOREVER) {
         wf_child_signal_all(child, SIGTERM);
         if (wf_child_wait(child, end, wf_after(GRACE_NS)) == -ETIMEDOUT) {
             wf_child_signal_all(child, SIGKILL);
@@ -303,6 +309,13 @@ static void follow(struct slot *slot, struct wf_child *child, struct outcome *ou
     struct wf_error error;
     wf_scope_close(&scope, &error);
     for (int i = 0; i < 2; i++) {
+        /* The run's end may have come between the child's and that of its output. */
+        WF_SHIELD(WF_FOREVER) {
+            if (!outcome->cut_off && !drains[i].ended && !drains[i].err)
+                read_all(&drains[i], PIPE_BYTES_MAX, WF_NOW);
+        }
+        if (run->options->output == RUN_LINES && !drains[i].err)
+            forward_lines(&drains[i], true);
         if (!drains[i].err)
             continue;
         lock_print(run);
