@@ -327,22 +327,10 @@ static void the_only_encoding_is_chunked(void **state)
     check(POST "Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n",
           POSTED " Transfer-Encoding=CHUNKED chunked].");
     static const char *const others[] = {
-        "gzip",
-        "identity",
-        "gzip, chunked",
-        "chunked, chunked",
-        "chunked, gzip",
-        "xchunked",
-        "chunkedx",
-        "chunked;a=b",
-        "\"chunked\"",
-        "chunked,",
-        ",chunked",
-        "",
-        "chunked x",
-        "chunk",
-        "\013chunked",
-        "chunked\x0c",
+        "gzip",          "identity", "gzip, chunked", "chunked, chunked",
+        "chunked, gzip", "xchunked", "chunkedx",      "chunked;a=b",
+        "\"chunked\"",   "chunked,", ",chunked",      "",
+        "chunked x",     "chunk",    "\013chunked",   "chunked\x0c",
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         char text[256];

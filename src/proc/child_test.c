@@ -879,7 +879,7 @@ static void failing(void)
 {
     struct wf_stdio pipe = {.kind = WF_STDIO_PIPE};
     const char *const argv[] = {"/no/such/program", NULL};
-    int count = SLOW || wfi_under_valgrind() ? 100 : 1024;
+    int count = wfi_under_valgrind() ? 6 : SLOW ? 100 : 1024;
     for (int i = 0; i < count; i++) {
         struct wf_child *child;
         check_int(

@@ -36,8 +36,8 @@
 enum {
     DEPTH_NS = 100000, /* work that a worker is given ahead: two wake-ups across CPUs */
     DEPTH_MAX = 64,
-    LONG_NS = 20000000, /* above this a round trip is nothing: no task is given ahead */
-    ATTEND_NS = 50000,  /* a wake-up across CPUs */
+    LONG_NS = 20000000,   /* above this a round trip is nothing: no task is given ahead */
+    ATTEND_NS = 50000,    /* a wake-up across CPUs */
     LOOKS_PER_YIELD = 32, /* a microsecond or two */
     RESTARTS_PER_WORKER = 10,
     RESTARTS_WITHIN_S = 10,

@@ -32,8 +32,7 @@ void spill_fini(struct spill *spill)
 /* Short sections, which a cancelled task has to get through as well. */
 static void lock(struct spill *spill)
 {
-    WF_SHIELD(WF_FOREVER)
-    {
+    WF_SHIELD(WF_FOREVER) {
         if (wf_mutex_lock(&spill->lock, WF_FOREVER))
             abort(); /* neither cancelled nor late: the lock was used wrongly */
     }
