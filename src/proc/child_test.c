@@ -1063,6 +1063,8 @@ static void descriptors(void)
     struct wf_child_options options = {.pass = pass, .pass_count = 3};
     expect_of_self("descriptors", &options, text);
     char swap[96], got[16];
+    fcntl(a[0], F_SETFL, O_NONBLOCK); /* what is not there by then does not come */
+    fcntl(b[0], F_SETFL, O_NONBLOCK);
     snprintf(swap, sizeof swap, "echo to b >/dev/fd/%d; echo to a >/dev/fd/%d", a[1], b[1]);
     options.shell = swap;
     expect_output(&options, "");
