@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conditional requests (RFC 9110 section 13): what the peer knows of a representation against what it
- * is now. Every condition is looked at, in the order the RFC gives them.
+ * Conditional requests (RFC 9110 section 13): what the peer knows of a representation against what
+ * it is now. Every condition is looked at, in the order the RFC gives them.
  */
 #ifndef WFI_HTTP_CONDITION_H
 #define WFI_HTTP_CONDITION_H

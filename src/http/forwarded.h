@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who a request is from when proxies stand between: X-Forwarded-For, believed only as far as trusted
- * peers wrote it. Each proxy appends the address it was called from; so the list is read from its
- * end, and the first address that is not a trusted proxy's is the client's. Whatever stands before it
- * the client may have made up.
+ * Who a request is from when proxies stand between: X-Forwarded-For, believed only as far as
+ * trusted peers wrote it. Each proxy appends the address it was called from; so the list is read
+ * from its end, and the first address that is not a trusted proxy's is the client's. Whatever
+ * stands before it the client may have made up.
  */
 #ifndef WFI_HTTP_FORWARDED_H
 #define WFI_HTTP_FORWARDED_H
@@ -38,9 +38,9 @@ bool wfi_network_parse(struct wfi_text text, struct wfi_network *ret);
 bool wfi_network_has(const struct wfi_network *network, const struct wfi_ip *ip);
 
 /*
- * The client's address. `peer` is the other end of the connection, or NULL when that has none (a Unix
- * socket), which is trusted. Returns false when it cannot be known: no peer, and no address in the
- * list.
+ * The client's address. `peer` is the other end of the connection, or NULL when that has none (a
+ * Unix socket), which is trusted. Returns false when it cannot be known: no peer, and no address in
+ * the list.
  */
 bool wfi_forwarded_client(const struct wfi_request_head *head, const struct wfi_ip *peer,
                           const struct wfi_network *trusted, size_t trusted_count,

@@ -5,8 +5,8 @@
  * Invariants:
  *   1. The framing is decided here: Content-Length, Transfer-Encoding and Connection are never the
  *      caller's, so that they cannot disagree.
- *   2. A name or value that would end its line is refused before anything is written, so that no text
- *      from outside can begin a field or an answer of its own.
+ *   2. A name or value that would end its line is refused before anything is written, so that no
+ *      text from outside can begin a field or an answer of its own.
  */
 #ifndef WFI_HTTP_RESPONSE_H
 #define WFI_HTTP_RESPONSE_H
@@ -39,7 +39,8 @@ enum wfi_response_body {
  * Appends the head.
  *
  * ret_body         says how the body follows.
- * ret_keep_alive   whether the connection can be kept: false after an answer that only its end ends.
+ * ret_keep_alive   whether the connection can be kept: false after an answer that only its end
+ *                  ends.
  *
  * Returns 0, or with nothing appended
  *   -EINVAL   a status outside 100..599, a name that is no token, a value with control characters,
