@@ -75,9 +75,11 @@ static const struct wfi_media_type other = {"", "application/octet-stream", fals
 static int compare(struct wfi_text suffix, const char *known)
 {
     for (size_t i = 0; i < suffix.len; i++) {
+        if (known[i] == '\0') /* here, as the suffix may hold a NUL of its own */
+            return 1;
         const int order = wfi_lower(suffix.ptr[i]) - known[i];
         if (order != 0)
-            return order; /* also at the end of the known one: its NUL is below all */
+            return order;
     }
     return known[suffix.len] == '\0' ? 0 : -1;
 }

@@ -44,6 +44,8 @@ static void others_are_bytes(void **state)
                                          "a.ht",  "a.html/",  "a.ht ml", "a.\xff"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         assert_string_equal(type_of(others[i]), "application/octet-stream");
+    assert_string_equal(wfi_media_type_of((struct wfi_text){"a.h\0\0\0", 6})->type,
+                        "application/octet-stream");
     assert_string_equal(wfi_media_type_of((struct wfi_text){"a.html", 4})->type,
                         "application/octet-stream");
 }
