@@ -34,8 +34,9 @@ _Static_assert(LARGEST_SMALL * 2 == CHUNK_BYTES, "two of the largest small block
 /* Address space costs nothing until it is touched; where it is refused, half of it is asked for. */
 #define LIMIT_BYTES ((size_t)64 << 30)
 #define LEAST_BYTES ((size_t)16 << 20)
-/* The tools keep books on every page of a mapping. */
-#define LIMIT_BYTES_UNDER_TOOLS ((size_t)1 << 30)
+/* TSan keeps books on every page of a mapping; Valgrind reads all of it whenever a process ends. */
+#define LIMIT_BYTES_UNDER_TSAN ((size_t)1 << 30)
+#define LIMIT_BYTES_UNDER_VALGRIND ((size_t)64 << 20)
 
 /* A chunk's state. Of a large block the count of chunks is above the low byte. */
 enum { FREE = 0, SMALL = 1 /* + class */, LARGE = 0x40, TAIL = 0x80, KIND_MASK = 0xff };
@@ -96,7 +97,9 @@ static size_t first_limit(void)
 {
     if (limit_bytes)
         return limit_bytes;
-    return WFI_TSAN || wfi_under_valgrind() ? LIMIT_BYTES_UNDER_TOOLS : LIMIT_BYTES;
+    if (wfi_under_valgrind())
+        return LIMIT_BYTES_UNDER_VALGRIND;
+    return WFI_TSAN ? LIMIT_BYTES_UNDER_TSAN : LIMIT_BYTES;
 }
 
 static size_t rounded_up(size_t bytes, size_t to)

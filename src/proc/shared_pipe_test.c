@@ -119,7 +119,8 @@ static void a_message_of_16_mib_arrives_whole_and_then_the_end(void **state)
     assert_int_equal(wf_shared_pipe_close(ends[0]), 0); /* it is told, and ends */
     family_join(&p);
     assert_int_equal(family_blocks(), before);
-    assert_true(wfi_arena_resident() < resident + BYTES / 4);
+    /* Valgrind reads all there is, and so makes it resident, at the end of the peer. */
+    assert_true(wfi_under_valgrind() || wfi_arena_resident() < resident + BYTES / 4);
 }
 
 /* MPR-04 */
