@@ -366,11 +366,16 @@ static void process_ended(struct wfi_related *related, int wait_status)
     if (related->no_pidfd)
         wfi_wakefd_set(related->pidfd);
     wfi_shared_process_ended(related->pid);
-    if (related->ended)
-        related->ended(related->arg, wait_status, tail_text(related));
+    void (*ended)(void *, int, const char *) = related->ended;
+    void *arg = related->arg;
+    char tail[TAIL_BYTES + 1];
+    snprintf(tail, sizeof tail, "%s", tail_text(related));
     related->tail_len = 0; /* what others still write is only passed on */
+    /* First, so that an owner who is told and releases it has closed its descriptors then. */
     if (related->stderr_fd < 0)
         let_go(related);
+    if (ended)
+        ended(arg, wait_status, tail);
 }
 
 static void take_stderr(struct wfi_related *related)

@@ -30,6 +30,7 @@
 #include "proc/codec.h"
 #include "proc/forward.h"
 #include "proc/helper.h"
+#include "proc/module.h"
 #include "sched/park.h"
 
 enum { TERMINATE = 15, KILL = 9, NAME_BYTES = 64, TAIL_BYTES = 256 };
@@ -37,17 +38,19 @@ enum { TERMINATE = 15, KILL = 9, NAME_BYTES = 64, TAIL_BYTES = 256 };
 
 enum state { MADE, STARTING, RUNNING, OVER };
 
-/* What travels: this, the task's name with its NUL, padded to the codec's alignment, the arguments.
- */
-struct parcel {
+/* What travels: this; for a task of a module that was loaded late the module's path and the task's
+ * name, each with its NUL, padded to the codec's alignment; the arguments. */
+struct letter {
     char process[NAME_BYTES];
-    uint64_t name_bytes;
+    const struct wf_task_type *type; /* at the same address there; NULL: by name */
+    uint64_t path_bytes, name_bytes;
+    unsigned char module_id[WFI_MODULE_ID_BYTES];
 };
 
 struct wf_process {
     char name[NAME_BYTES];
     char task[NAME_BYTES];
-    void *blob; /* a parcel and what follows */
+    void *blob; /* a letter and what follows */
     size_t blob_bytes;
     WFI_ATOMIC(uint32_t) holders;
 
@@ -73,23 +76,20 @@ static size_t padded(size_t bytes)
 
 /* The child's side */
 
-static int run_task(const struct wf_task_type *type, void *args, const char *process)
+static int run_task(const struct wf_task_type *type, void *args, struct wf_error *reterr)
 {
     static struct wf_task_type own;
     struct wf_executor *on;
-    struct wf_error error = {0};
     own = *type;
     own.drop_args = own.drop_result = NULL;
-    int err = wf_inline_create(&on, &error);
+    int err = wf_inline_create(&on, reterr);
     if (!err) {
         struct wf_future *f = wf_submit(on, &own, NULL, args);
         void *result = wfi_zalloc(type->result_bytes);
-        err = wf_future_result(&f, result, WF_FOREVER, &error);
+        err = wf_future_result(&f, result, WF_FOREVER, reterr);
         wfi_free(result);
         wf_executor_destroy(on);
     }
-    if (err)
-        fprintf(stderr, "weft: process %s failed: %s\n", process, error.text);
     return err ? 1 : 0;
 }
 
@@ -97,27 +97,26 @@ static int run(const void *blob, size_t blob_bytes, const int *fds, size_t fd_co
 {
     (void)fds;
     (void)fd_count;
-    const struct parcel *parcel = blob;
-    const char *name = (const char *)(parcel + 1);
-    char *encoded = (char *)(uintptr_t)name + padded(parcel->name_bytes);
-    size_t len = blob_bytes - (size_t)(encoded - (char *)(uintptr_t)blob);
-    snprintf(own_name, sizeof own_name, "%s", parcel->process);
-    const struct wf_task_type *type = wf_task_find(name);
-    if (!type) {
-        fprintf(stderr,
-                "weft: process %s failed: task %s was not there yet when the program called "
-                "wf_main or wf_processes_init\n",
-                own_name, name);
-        return 1;
+    const struct letter *letter = blob;
+    const char *path = (const char *)(letter + 1);
+    size_t front = sizeof *letter + padded(letter->path_bytes + letter->name_bytes);
+    char *encoded = (char *)(uintptr_t)blob + front;
+    struct wf_error error = {0};
+    void *args = NULL;
+    int status = 1;
+    snprintf(own_name, sizeof own_name, "%s", letter->process);
+    const struct wf_task_type *type = letter->type;
+    if (!type)
+        type = wfi_module_task(path, letter->module_id, path + letter->path_bytes, &error);
+    if (type) {
+        args = wfi_zalloc_aligned(type->align < 64 ? 64 : type->align, type->args_bytes + 1);
+        if (!args)
+            wf_error_set(&error, -ENOMEM, NULL);
+        else if (wfi_codec_decode_args(type, encoded, blob_bytes - front, args, &error) >= 0)
+            status = run_task(type, args, &error);
     }
-    struct wf_error error;
-    void *args = wfi_zalloc_aligned(type->align < 64 ? 64 : type->align, type->args_bytes + 1);
-    if (!args || wfi_codec_decode_args(type, encoded, len, args, &error) < 0) {
-        fprintf(stderr, "weft: process %s failed: its arguments: %s\n", own_name,
-                args ? error.text : wf_strerror(-ENOMEM));
-        return 1;
-    }
-    int status = run_task(type, args, own_name);
+    if (status)
+        fprintf(stderr, "weft: process %s failed: %s\n", own_name, error.text);
     wfi_free(args);
     return status;
 }
@@ -133,29 +132,40 @@ static void let_go(struct wf_process *process)
     wfi_free(process);
 }
 
-/* Makes the parcel. */
+/* Writes the letter. */
 static int pack(struct wf_process *process, const struct wf_task_type *type, const void *args,
                 struct wf_error *reterr)
 {
-    size_t name_bytes = strlen(type->name) + 1, room = 256, head;
-    head = sizeof(struct parcel) + padded(name_bytes);
+    struct letter head = {.type = type};
+    struct wfi_module module;
+    size_t room = 256;
+    memcpy(head.process, process->name, sizeof head.process);
+    if (wfi_module_is_late(type, &module)) {
+        head.type = NULL;
+        head.path_bytes = strlen(module.path) + 1;
+        head.name_bytes = strlen(type->name) + 1;
+        memcpy(head.module_id, module.id, sizeof head.module_id);
+    }
+    size_t front = sizeof head + padded(head.path_bytes + head.name_bytes);
     for (;;) {
-        struct parcel *parcel = wfi_zalloc_aligned(64, head + room);
-        if (!parcel)
+        char *letter = wfi_zalloc_aligned(64, front + room);
+        if (!letter)
             return wf_error_set(reterr, -ENOMEM, NULL);
-        ssize_t len = wfi_codec_encode_args(type, args, (char *)parcel + head, room, reterr);
+        ssize_t len = wfi_codec_encode_args(type, args, letter + front, room, reterr);
         if (len < 0 || (size_t)len > room) {
-            wfi_free(parcel);
+            wfi_free(letter);
             if (len < 0)
                 return (int)len;
             room = (size_t)len;
             continue;
         }
-        snprintf(parcel->process, sizeof parcel->process, "%s", process->name);
-        parcel->name_bytes = name_bytes;
-        memcpy(parcel + 1, type->name, name_bytes);
-        process->blob = parcel;
-        process->blob_bytes = head + (size_t)len;
+        memcpy(letter, &head, sizeof head);
+        if (!head.type) {
+            memcpy(letter + sizeof head, module.path, head.path_bytes);
+            memcpy(letter + sizeof head + head.path_bytes, type->name, head.name_bytes);
+        }
+        process->blob = letter;
+        process->blob_bytes = front + (size_t)len;
         return 0;
     }
 }
