@@ -330,6 +330,10 @@ static void unread_standard_error_holds_up_nothing_else(void **state)
     wfi_related_release(r);
     int settled = wfi_forward_settle(WF_NOW);
     r = start(writes_lines, &lines, sizeof lines, &end);
+    wf_deadline give_up = party_soon();
+    while (!wfi_forward_full() && wf_remaining(give_up))
+        wfi_thread_yield();
+    bool full = wfi_forward_full();
     struct wfi_related *s = start(waits, NULL, 0, &other);
     wfi_related_signal(s, SIGTERM);
     party_reaches(&other.count, 1);
@@ -339,6 +343,7 @@ static void unread_standard_error_holds_up_nothing_else(void **state)
     party_reaches(&end.count, 2);
     assert_true(kept);
     assert_int_equal(settled, -ETIMEDOUT);
+    assert_true(full);
     assert_int_equal(ends, 1); /* the writer waits for room */
     assert_int_equal(came, few + lines);
     wfi_related_release(r);
