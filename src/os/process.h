@@ -88,8 +88,9 @@ int wfi_process_take_descriptor(int fd, int as);
 /* Closes every descriptor above 2 but those of `keep`, which is sorted by the way. */
 void wfi_process_close_descriptors(int *keep, size_t count);
 
-/* Blocks every signal, and lets children be waited for; and every handler and every ignoring gone, none blocked. Handlers of the
- * signals that instructions raise are kept: they belong to the image. */
+/* Blocks every signal, and lets children be waited for. The other: every handler and every ignoring
+ * gone, none blocked. Handlers of the signals that instructions raise are kept: they belong to the
+ * image. */
 void wfi_process_block_signals(void);
 void wfi_process_default_signals(void);
 

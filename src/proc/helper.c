@@ -21,8 +21,9 @@
  *
  * The death of the helper is seen by the end of the socket. It kills the children, in the kernel;
  * those that changed their user and are spared by that are killed from here. That they have ended
- * is seen by their pidfds (where there are none, it is taken for granted). Whose child they are by then depends on the system; where it is the
- * program (it may be process 1 of a container) they are reaped here, and so is the helper.
+ * is seen by their pidfds (where there are none, it is taken for granted). Whose child they are by
+ * then depends on the system; where it is the program (it may be process 1 of a container) they are
+ * reaped here, and so is the helper.
  */
 #include "proc/helper.h"
 

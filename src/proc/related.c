@@ -27,9 +27,10 @@
  * one reader of its terminal.
  *
  * The helper watches its socket, a pidfd of main, and the ends of its children. A number of a child
- * means that child until the helper reaps it, so it may signal by number. When main is gone, however
- * it went, all children are killed, and it ends. (The socket alone would not tell: a child that the
- * program forked may hold the other end.) When the helper is killed, the kernel kills the children.
+ * means that child until the helper reaps it, so it may signal by number. When main is gone,
+ * however it went, all children are killed, and it ends. (The socket alone would not tell: a child
+ * that the program forked may hold the other end.) When the helper is killed, the kernel kills the
+ * children.
  * It has all signals blocked and a process group of its own: what is meant for the program ends the
  * program, and that ends the helper.
  */
