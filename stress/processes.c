@@ -7,7 +7,7 @@
  *     stress_processes large [MIB]                       a result of 1 GiB, and arguments of as much
  *     stress_processes queued [TASKS]                    100,000 tasks of 100 bytes, queued at once
  *
- * Storm: every task must have begun exactly once; exactly those that ran when their worker was
+ * Storm: no task may have begun twice; exactly those that ran when their worker was
  * killed may be lost, each with that worker's number and signal; and what the program holds of the
  * system afterwards is what it held before. Large and queued: the results are right, and the memory
  * of this process comes back to what it was. Status 1, and what is wrong on standard error.

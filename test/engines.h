@@ -2,7 +2,9 @@
 /*
  * For tests of behaviour that must be the same on every engine: each test runs on inline, threads,
  * fibers with one worker and fibers with four. The test function is called on a plain thread, and
- * for threads and fibers also on a fiber of another runtime, so that both kinds of party mix.
+ * for threads and fibers also on a fiber of another runtime, so that both kinds of party mix. Where
+ * all tasks of a test can travel, it runs on worker processes too; the program then begins with
+ * wf_processes_init.
  */
 #ifndef TEST_ENGINES_H
 #define TEST_ENGINES_H
@@ -13,10 +15,11 @@
 #include <weft/fibers.h>
 #include <weft/future.h>
 #include <weft/inline.h>
+#include <weft/processes.h>
 #include <weft/scope.h>
 #include <weft/threads.h>
 
-enum engine_kind { INLINE, THREADS, FIBERS };
+enum engine_kind { INLINE, THREADS, FIBERS, PROCESSES };
 
 struct engine {
     const char *name;
@@ -33,6 +36,9 @@ static const struct engine engines[] = {
     {"fibers-4", FIBERS, 4, false},
     {"threads-4 from a fiber", THREADS, 4, true},
     {"fibers-4 from a fiber", FIBERS, 4, true},
+    {"processes-1", PROCESSES, 1, false},
+    {"processes-4", PROCESSES, 4, false},
+    {"processes-2 from a fiber", PROCESSES, 2, true},
 };
 enum { ENGINE_COUNT = sizeof engines / sizeof *engines };
 
@@ -46,6 +52,9 @@ static inline struct wf_executor *engine_start(const struct engine *engine)
     else if (engine->kind == THREADS)
         err = wf_threads_create(&(struct wf_threads_options){.workers = engine->workers}, &on,
                                 &error);
+    else if (engine->kind == PROCESSES)
+        err = wf_processes_create(&(struct wf_processes_options){.workers = engine->workers}, &on,
+                                  &error);
     else
         err =
             wf_fibers_create(&(struct wf_fibers_options){.workers = engine->workers}, &on, &error);
@@ -88,16 +97,20 @@ static inline void engine_run(const struct engine *engine, void (*body)(struct w
     wf_executor_destroy(on);
 }
 
-/* Calls `body` once per engine from `first` on. ENGINE=name in the environment picks one. */
-static inline void on_engines(void (*body)(struct wf_executor *on), enum engine_kind first)
+/* Calls `body` once per engine from `first` to `last`. ENGINE=name in the environment picks one. */
+static inline void on_engines(void (*body)(struct wf_executor *on), enum engine_kind first,
+                              enum engine_kind last)
 {
     const char *only = getenv("ENGINE");
     for (int i = 0; i < ENGINE_COUNT; i++)
-        if (engines[i].kind >= first && (!only || strcmp(only, engines[i].name) == 0))
+        if (engines[i].kind >= first && engines[i].kind <= last &&
+            (!only || strcmp(only, engines[i].name) == 0))
             engine_run(&engines[i], body);
 }
-#define ON_ALL(body) on_engines((body), INLINE)
-#define ON_CONCURRENT(body) on_engines((body), THREADS)
+#define ON_ALL(body) on_engines((body), INLINE, FIBERS)
+#define ON_CONCURRENT(body) on_engines((body), THREADS, FIBERS)
+#define ON_PROCESSES(body) on_engines((body), PROCESSES, PROCESSES)
+#define ON_EVERYTHING(body) on_engines((body), INLINE, PROCESSES)
 
 #define check(condition) party_check(condition)
 #define check_int(a, b) party_equal(a, b)

@@ -173,7 +173,8 @@ static inline struct storm_result storm_run(int tasks, int workers, int64_t task
             continue;
         }
         result.lost++;
-        if (err != WF_EWORKERDIED || error.signal != SIGKILL || storm_marks[i].begun != 1) {
+        /* Its worker may have been hit before the first line of the task. */
+        if (err != WF_EWORKERDIED || error.signal != SIGKILL || storm_marks[i].begun > 1) {
             snprintf(result.wrong, sizeof result.wrong, "task %d, begun %u times: %d %.150s", i,
                      (unsigned)storm_marks[i].begun, err, error.text);
             continue;

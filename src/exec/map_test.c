@@ -3,10 +3,13 @@
 #include "engines.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "os/sanitizer.h"
 
-static WFI_ATOMIC(int) ran, dropped;
+/* In memory that worker processes share; and of this one alone. */
+static WFI_ATOMIC(int) * ran;
+static WFI_ATOMIC(int) dropped;
 
 WF_TASK(int, square, (int, n))
 WF_TASK(int, wait_if, (struct wf_event *, event))
@@ -14,7 +17,7 @@ WF_TASK(int *, box, (int *, owned))
 
 int square(struct wf_task *self, int n, int *ret)
 {
-    wfi_fetch_add(&ran, 1);
+    wfi_fetch_add(ran, 1);
     if (n < 0)
         return wf_task_fail(self, n, "negative: %d", n);
     *ret = n * n;
@@ -50,6 +53,24 @@ static void drop_result(void *result)
     free(*(int **)result);
 }
 WF_TASK_DEFINE_WITH(box, .drop_args = drop_args, .drop_result = drop_result)
+
+/* For worker processes: the number goes there and is a new one. */
+static ssize_t encode_owned(const void *value, void *buf, size_t capacity)
+{
+    if (capacity >= sizeof(int))
+        memcpy(buf, *(int *const *)value, sizeof(int));
+    return sizeof(int);
+}
+
+static int decode_owned(void *value, const void *buf, size_t len)
+{
+    int *made = malloc(sizeof *made);
+    check(made != NULL && len == sizeof *made);
+    memcpy(made, buf, sizeof *made);
+    *(int **)value = made;
+    return 0;
+}
+WF_WIRE(int *, encode_owned, decode_owned)
 
 struct count {
     int at, end;
@@ -102,7 +123,7 @@ static void same_as_serial(struct wf_executor *on)
 static void map_equals_the_serial_run(void **state)
 {
     (void)state;
-    ON_ALL(same_as_serial);
+    ON_EVERYTHING(same_as_serial);
 }
 
 /* EXE-02: items 1 and 2 arrive, then the error at its place, and the fourth behind it. */
@@ -139,7 +160,7 @@ static void fails_in_place(struct wf_executor *on)
 static void an_error_arrives_at_its_place(void **state)
 {
     (void)state;
-    ON_ALL(fails_in_place);
+    ON_EVERYTHING(fails_in_place);
 }
 
 /* EXE-03 */
@@ -183,7 +204,7 @@ static void bad_numbers(struct wf_executor *on)
 static void bad_numbers_are_refused(void **state)
 {
     (void)state;
-    ON_ALL(bad_numbers);
+    ON_EVERYTHING(bad_numbers);
 }
 
 /* EXE-06 */
@@ -222,26 +243,26 @@ static void endless(struct wf_executor *on)
 static void an_endless_source_flows_within_the_look_ahead(void **state)
 {
     (void)state;
-    ON_ALL(endless);
+    ON_EVERYTHING(endless);
 }
 
 /* EXE-08: results are never read; all within the look-ahead run. */
 static void never_read(struct wf_executor *on)
 {
-    wfi_store(&ran, 0);
+    wfi_store(ran, 0);
     struct count count = {.end = 10};
     square_stream s;
     check_int(square_map(on, &(struct wf_map_options){.look_ahead = 10}, next, &count, &s, NULL),
               0);
     check_int(wf_executor_shutdown(on, WF_SHUTDOWN_WAIT, party_soon()), 0);
-    check_int(wfi_load(&ran), 10);
+    check_int(wfi_load(ran), 10);
     square_map_close(&s);
 }
 
 static void results_need_not_be_read(void **state)
 {
     (void)state;
-    ON_ALL(never_read);
+    ON_EVERYTHING(never_read);
 }
 
 struct boxes {
@@ -286,7 +307,7 @@ static void owned(struct wf_executor *on)
 static void what_items_own_is_destroyed_once(void **state)
 {
     (void)state;
-    ON_ALL(owned);
+    ON_EVERYTHING(owned);
 }
 
 static void memory(struct wf_executor *on)
@@ -325,5 +346,9 @@ int main(void)
         cmocka_unit_test(what_items_own_is_destroyed_once),
         cmocka_unit_test(any_allocation_may_fail),
     };
+    ran = mmap(NULL, sizeof *ran, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct wf_error error;
+    if (ran == MAP_FAILED || wf_processes_init(&error))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
