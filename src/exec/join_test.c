@@ -229,7 +229,7 @@ static void belongs_to_the_task(struct wf_executor *on)
 static void a_half_taken_by_another_fiber_belongs_to_the_task(void **state)
 {
     (void)state;
-    on_engines(belongs_to_the_task, FIBERS);
+    on_engines(belongs_to_the_task, FIBERS, FIBERS);
 }
 
 /* The caller is cancelled while the other half waits on a fiber of its own. */
@@ -279,7 +279,7 @@ static void reaches_both(struct wf_executor *on)
 static void cancellation_reaches_both_halves(void **state)
 {
     (void)state;
-    on_engines(reaches_both, FIBERS);
+    on_engines(reaches_both, FIBERS, FIBERS);
 }
 
 /* A deadline around the caller holds in the half that another runs. */
@@ -313,7 +313,7 @@ static void expires(struct wf_executor *on)
 static void a_deadline_holds_in_both_halves(void **state)
 {
     (void)state;
-    on_engines(expires, FIBERS);
+    on_engines(expires, FIBERS, FIBERS);
 }
 
 int main(void)

@@ -58,6 +58,7 @@ int die(struct wf_task *self, int signo, int status, int *ret)
 }
 WF_TASK_DEFINE(die)
 
+/* PRP-03 */
 static void tasks_run_in_other_processes(void **state)
 {
     (void)state;
@@ -379,7 +380,7 @@ static void the_submitters_memory_is_its_own_again(void **state)
     wf_executor_destroy(on);
 }
 
-/* Maps. PRP-04, EXE-02 */
+/* Maps. PRP-04, EXE-02; MPR-08 is below. */
 static int count_up(void *arg, struct square_args *ret_args)
 {
     int64_t *at = arg;
@@ -528,6 +529,41 @@ static void a_task_learns_how_its_tasks_ended(void **state)
         assert_int_equal(nest_and_fail_result(&f, NULL, party_soon(), &error), codes[how]);
         if (how == 1)
             assert_int_equal(error.signal, SIGKILL);
+    }
+    wf_executor_destroy(on);
+}
+
+/* PRP-10 */
+static void note_most(const struct wf_worker_info *worker, void *arg)
+{
+    (void)worker;
+    ++*(int *)arg;
+}
+
+static void one_process_is_enough_until_it_is_not(void **state)
+{
+    (void)state;
+    struct wf_executor *on = pool_of((struct wf_processes_options){.workers = 3});
+    int first = 0, pid = 0;
+    for (int i = 0; i < 10; i++) {
+        process_id_future f = process_id_submit(on, 0);
+        assert_int_equal(process_id_result(&f, &pid, party_soon(), NULL), 0);
+        first = first ? first : pid;
+        assert_int_equal(pid, first);
+    }
+    stay_future flood[60];
+    for (int i = 0; i < 60; i++)
+        flood[i] = stay_submit(on, WF_MILLISECONDS(1));
+    int pids[3] = {0};
+    for (int i = 0; i < 60; i++) {
+        int most = 0, at = 0;
+        wf_processes_each(on, note_most, &most);
+        assert_true(most <= 3);
+        assert_int_equal(stay_result(&flood[i], &pid, party_soon(), NULL), 0);
+        while (at < 3 && pids[at] && pids[at] != pid)
+            at++;
+        assert_true(at < 3);
+        pids[at] = pid;
     }
     wf_executor_destroy(on);
 }
@@ -769,6 +805,37 @@ static void a_full_queue_refuses(void **state)
     wf_executor_destroy(on);
 }
 
+/* MPR-08: whole chunks before the source failed arrive, then its error; and again. */
+static int fail_later(void *arg, struct square_args *ret_args)
+{
+    int64_t *at = arg;
+    if (*at == 6)
+        return -EPROTO;
+    ret_args->n = (*at)++;
+    return 1;
+}
+
+static void a_failing_source_ends_a_map_where_it_fails(void **state)
+{
+    (void)state;
+    struct wf_executor *on = pool_of((struct wf_processes_options){.workers = 2});
+    static const int chunks[] = {1, 2, 4};
+    for (int round = 0; round < 6; round++) {
+        struct wf_map_options options = {.chunk = chunks[round % 3]};
+        int64_t at = 0, value = 0;
+        square_stream s;
+        assert_int_equal(square_map(on, &options, fail_later, &at, &s, NULL), 0);
+        for (int64_t i = 0; i < 6; i++) {
+            assert_int_equal(square_map_next(&s, &value, party_soon(), NULL), 1);
+            assert_int_equal(value, i * i);
+        }
+        assert_int_equal(square_map_next(&s, &value, party_soon(), NULL), -EPROTO);
+        assert_int_equal(square_map_next(&s, &value, party_soon(), NULL), 0);
+        square_map_close(&s);
+    }
+    wf_executor_destroy(on);
+}
+
 WF_LOCAL(int, shade)
 WF_LOCAL_DEFINE(int, shade, 1)
 WF_TASK(int, tell_shade, (int, set))
@@ -857,6 +924,7 @@ int main(void)
         cmocka_unit_test(chunks_give_the_same_results),
         cmocka_unit_test(tasks_wait_for_tasks_at_any_size),
         cmocka_unit_test(a_task_learns_how_its_tasks_ended),
+        cmocka_unit_test(one_process_is_enough_until_it_is_not),
         cmocka_unit_test(workers_are_recycled),
         cmocka_unit_test(large_workers_are_replaced),
         cmocka_unit_test(an_initialiser_runs_before_tasks),
@@ -865,6 +933,7 @@ int main(void)
         cmocka_unit_test(a_pool_is_stopped_hard),
         cmocka_unit_test(shutting_runs_or_cancels),
         cmocka_unit_test(a_full_queue_refuses),
+        cmocka_unit_test(a_failing_source_ends_a_map_where_it_fails),
         cmocka_unit_test(locals_travel),
         cmocka_unit_test(options_without_sense_are_refused),
     };
