@@ -2,10 +2,12 @@
 /*
  * The pool of processes under what it is there for.
  *
- *     stress_processes storm [TASKS [EVERY_MS [SEED]]]   100,000 tasks of 1 ms, while a random worker
- *                                                        is killed every 50 ms
- *     stress_processes large [MIB]                       a result of 1 GiB, and arguments of as much
- *     stress_processes queued [TASKS]                    100,000 tasks of 100 bytes, queued at once
+ *     stress_processes storm [TASKS [EVERY_MS [SEED]]]
+ *         100,000 tasks of 1 ms, while a random worker is killed every 50 ms
+ *     stress_processes large [MIB]
+ *         a result of 1 GiB, and arguments of as much
+ *     stress_processes queued [TASKS]
+ *         100,000 tasks of 100 bytes, queued at once
  *
  * Storm: no task may have begun twice; exactly those that ran when their worker was
  * killed may be lost, each with that worker's number and signal; and what the program holds of the
