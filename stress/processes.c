@@ -64,7 +64,7 @@ static int storm(int tasks, int every_ms, uint64_t seed)
     int64_t began = wf_now();
     struct storm_result result =
         storm_run(tasks, 2, WF_MILLISECONDS(1), WF_MILLISECONDS(every_ms), seed);
-    struct storm_count after = storm_count();
+    struct storm_count after = storm_count_again(before);
     printf("storm %d tasks %.1f s: %d done, %d lost, %d kills, seed %llu\n", tasks,
            (double)(wf_now() - began) / 1e9, result.done, result.lost, result.kills,
            (unsigned long long)seed);

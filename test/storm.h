@@ -33,8 +33,9 @@ struct storm {
     struct wfi_random random;
     int64_t every_ns;
     WFI_ATOMIC(bool) stop;
-    int *killed; /* numbers of processes */
-    int kills, room;
+    WFI_ATOMIC(int) * killed; /* numbers of processes */
+    WFI_ATOMIC(int) kills;
+    int room;
     struct storm_mark *marks;
 };
 
@@ -77,12 +78,14 @@ static inline void *storm_kill(void *arg)
         wf_sleep(wf_after(storm->every_ns));
         int pids[64] = {0};
         wf_processes_each(storm->on, storm_see, pids);
-        if (!pids[0] || storm->kills == storm->room)
+        int kills = wfi_load(&storm->kills);
+        if (!pids[0] || kills == storm->room)
             continue;
         int pid = pids[1 + wfi_random_below(&storm->random, (uint64_t)pids[0])];
         /* Noted first: its end may be told before this thread runs again. A process that has ended
          * by itself meanwhile cannot be: nothing here stops a worker but this. */
-        storm->killed[storm->kills++] = pid;
+        wfi_store(&storm->killed[kills], pid);
+        wfi_store(&storm->kills, kills + 1);
         kill(pid, SIGKILL);
     }
     return NULL;
@@ -136,6 +139,19 @@ static inline struct storm_count storm_count(void)
     return count;
 }
 
+/* The same, when what is being given up just now has been: the listener closes the descriptors of a
+ * process after it has told of its end. */
+static inline struct storm_count storm_count_again(struct storm_count before)
+{
+    wf_deadline limit = wf_after(WF_SECONDS(10));
+    struct storm_count count = storm_count();
+    while (memcmp(&count, &before, sizeof count) != 0 && wf_remaining(limit) > 0) {
+        wf_yield();
+        count = storm_count();
+    }
+    return count;
+}
+
 struct storm_result {
     int done, lost, kills;
     char wrong[256]; /* empty: nothing is */
@@ -150,7 +166,7 @@ static inline struct storm_result storm_run(int tasks, int workers, int64_t task
     struct storm storm = {.every_ns = every_ns, .room = tasks};
     struct wf_processes_options options = {.workers = workers, .restarts_max = -1};
     storm_task_future *f = (storm_task_future *)malloc((size_t)tasks * sizeof *f);
-    storm.killed = (int *)malloc((size_t)tasks * sizeof *storm.killed);
+    storm.killed = calloc((size_t)tasks, sizeof *storm.killed);
     wfi_random_seed(&storm.random, seed);
     memset((void *)storm_marks, 0, (size_t)tasks * sizeof *storm_marks);
     if (!f || !storm.killed || wf_processes_create(&options, &storm.on, &error)) {
@@ -180,8 +196,8 @@ static inline struct storm_result storm_run(int tasks, int workers, int64_t task
             continue;
         }
         int known = -1;
-        for (int k = 0; k < storm.kills && known < 0; k++)
-            if (storm.killed[k] == error.pid && !counted[k])
+        for (int k = 0; k < wfi_load(&storm.kills) && known < 0; k++)
+            if (wfi_load(&storm.killed[k]) == error.pid && !counted[k])
                 known = k;
         if (known < 0)
             snprintf(result.wrong, sizeof result.wrong,
@@ -193,7 +209,7 @@ static inline struct storm_result storm_run(int tasks, int workers, int64_t task
     }
     wfi_store(&storm.stop, true);
     wfi_thread_join(&killer);
-    result.kills = storm.kills;
+    result.kills = wfi_load(&storm.kills);
     wf_executor_destroy(storm.on);
     free(counted);
     free(storm.killed);
