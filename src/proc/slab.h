@@ -4,7 +4,8 @@
  * and taken back in the same order. One side allocates, and knows what was taken back because it
  * frees itself (arguments) or because the other side tells (results). Positions only grow; the
  * place of a position is the rest of its division by the size. A piece does not wrap around: what
- * is left before the end is skipped.
+ * is left before the end is skipped; so a piece of up to half the size always has room in an empty
+ * slab.
  */
 #ifndef WFI_PROC_SLAB_H
 #define WFI_PROC_SLAB_H
