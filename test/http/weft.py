@@ -20,6 +20,9 @@ import urllib.request
 PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "weft"
 # A sanitizer's build is slower and larger, so figures of time and memory say nothing there.
 SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
+if SANITIZED:
+    # TSan's programs sleep a second at their end; ours have joined their threads by then.
+    os.environ["TSAN_OPTIONS"] = os.environ.get("TSAN_OPTIONS", "") + ":atexit_sleep_ms=0"
 # How long anything may take that is expected to end by itself; only ever waited for in a failure.
 PATIENCE_S = 100
 # For pages that never come; an honest one takes a hundredth of it.
