@@ -30,6 +30,10 @@ enum {
     PROGRESS_NS = 200 * 1000 * 1000,
     /* What a pipe holds at most, unless the system has been told otherwise. */
     PIPE_BYTES_MAX = 1024 * 1024,
+    /* A job whose forerunner wrote less will hardly fill a pipe, which is 64 KiB. */
+    PIPE_BYTES_LITTLE = 16 * 1024,
+    /* And if it does, it is held up for so long, once. */
+    SHORT_NS = 5 * 1000 * 1000,
 };
 
 /* What parallel's log has for a job that took too long. */
@@ -51,6 +55,7 @@ struct slot {
     struct run *run;
     unsigned number; /* from 1 */
     uint64_t job;
+    uint64_t last_total; /* bytes that its last job wrote */
     struct words args, argv, text;
     struct result result;
     struct wf_json_writer *json;
@@ -277,43 +282,73 @@ static void end_child(struct wf_child *child, struct wf_exit *end)
     }
 }
 
-static void wait_for_child(struct run *run, struct wf_child *child, struct outcome *outcome)
+static void wait_for_child(struct wf_child *child, wf_deadline deadline, struct outcome *outcome)
 {
-    int64_t timeout_ns = run->options->timeout_ns;
-    int err = wf_child_wait(child, &outcome->end, timeout_ns ? wf_after(timeout_ns) : WF_FOREVER);
+    int err = wf_child_wait(child, &outcome->end, deadline);
     outcome->timed_out = err == -ETIMEDOUT;
     outcome->cut_off = err == -ECANCELED;
     if (err)
         end_child(child, &outcome->end);
 }
 
-/* Waits for the child, and for all it writes; what holds its pipes open after its end is not waited
- * for long. */
+/* What is in the pipes after the child's end: the run's end may have come in between. */
+static void read_rest(struct drain drains[2])
+{
+    WF_SHIELD(WF_FOREVER) {
+        for (int i = 0; i < 2; i++)
+            if (!drains[i].ended && !drains[i].err)
+                read_all(&drains[i], PIPE_BYTES_MAX, WF_NOW);
+    }
+}
+
+/* Waits while others read, and then for the others: not long, since the end of a pipe that is still
+ * held open after the child's may never come. */
+static void wait_and_read(struct wf_child *child, bool has_ended, wf_deadline deadline,
+                          struct drain drains[2], struct outcome *outcome)
+{
+    struct wf_scope scope;
+    wf_scope_open(&scope, NULL, WF_FOREVER);
+    for (int i = 0; i < 2; i++)
+        if (!drains[i].ended && !drains[i].err)
+            run_drain_spawn(&scope, &drains[i]);
+    if (!has_ended)
+        wait_for_child(child, deadline, outcome);
+    wf_scope_set_deadline(&scope, wf_after(DRAIN_NS));
+    struct wf_error error;
+    wf_scope_close(&scope, &error);
+    if (!outcome->cut_off)
+        read_rest(drains);
+}
+
+/*
+ * Waits for the child, and for all it writes. Most are short and write what a pipe holds: so the
+ * pipes are read after the end first, and fibers that read beside it are made where that is not so.
+ */
 static void follow(struct slot *slot, struct wf_child *child, struct outcome *outcome)
 {
     struct run *run = slot->run;
+    wf_deadline deadline =
+        run->options->timeout_ns ? wf_after(run->options->timeout_ns) : WF_FOREVER;
     if (run->options->output == RUN_UNGROUPED) {
-        wait_for_child(run, child, outcome);
+        wait_for_child(child, deadline, outcome);
         return;
     }
     struct drain drains[2] = {
         {.slot = slot, .stream = wf_child_out(child), .capture = &slot->result.out},
         {.slot = slot, .stream = wf_child_err(child), .capture = &slot->result.err, .is_err = true},
     };
-    struct wf_scope scope;
-    wf_scope_open(&scope, NULL, WF_FOREVER);
-    for (int i = 0; i < 2; i++)
-        run_drain_spawn(&scope, &drains[i]);
-    wait_for_child(run, child, outcome);
-    wf_scope_set_deadline(&scope, wf_after(DRAIN_NS));
-    struct wf_error error;
-    wf_scope_close(&scope, &error);
+    bool has_ended = false;
+    if (run->options->output != RUN_LINES && slot->last_total < PIPE_BYTES_LITTLE) {
+        has_ended =
+            wf_child_wait(child, &outcome->end, wf_earlier(deadline, wf_after(SHORT_NS))) == 0;
+        if (has_ended)
+            read_rest(drains);
+    }
+    bool all_read = drains[0].ended && drains[1].ended;
+    if (!all_read && !drains[0].err && !drains[1].err)
+        wait_and_read(child, has_ended, deadline, drains, outcome);
+    slot->last_total = slot->result.out.total + slot->result.err.total;
     for (int i = 0; i < 2; i++) {
-        /* The run's end may have come between the child's and that of its output. */
-        WF_SHIELD(WF_FOREVER) {
-            if (!outcome->cut_off && !drains[i].ended && !drains[i].err)
-                read_all(&drains[i], PIPE_BYTES_MAX, WF_NOW);
-        }
         if (run->options->output == RUN_LINES && !drains[i].err)
             forward_lines(&drains[i], true);
         if (!drains[i].err)
