@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An HTTP/1.1 server: a fiber for each connection, handlers written as straight-line code.
+ *
+ *     static int hello(struct wf_request *request, struct wf_response *response, void *arg)
+ *     {
+ *         return wf_response_text(response, 200, "hello\n");
+ *     }
+ *
+ *     wf_server_create(NULL, &server, &error);
+ *     wf_server_route(server, &(struct wf_route){.path = "/", .handler = hello}, &error);
+ *     wf_server_listen(server, "127.0.0.1:8000", NULL, &error);
+ *     err = wf_server_run(server, wf_main_executor(), &error);       (until SIGTERM, say)
+ *     wf_server_destroy(server);
+ *
+ * What reads requests is strict: whatever two readers could take in two ways is refused with its
+ * status, and the connection closed, before any handler sees it.
+ *
+ * A handler runs in a scope. When the client goes away, or the handler's time is up, the scope is
+ * cancelled: every wait in the handler, and in the tasks it started, returns -ECANCELED. Context
+ * locals that a handler sets are seen by the tasks it starts and by no other request.
+ */
+#ifndef WEFT_SERVER_H
+#define WEFT_SERVER_H
+
+#include <weft/executor.h>
+#include <weft/listener.h>
+#include <weft/request.h>
+#include <weft/response.h>
+
+WF_BEGIN_DECLS
+
+struct wf_server;
+
+/*
+ * Answers one request.
+ *
+ * Returns 0 when the answer is made (one that was not is 204); or the status of an error to answer
+ * with, 400 to 599; or a negative code, for which the server answers: -ENOENT 404, -EACCES 403,
+ * -EINVAL, WF_EPARSE, WF_EPROTOCOL and WF_ESHORT 400, WF_ETOOBIG 413, -ETIMEDOUT and -ECANCELED
+ * 503, all others 500. The answers to errors are JSON and name the request's id. If part of an
+ * answer was made already, the connection is broken off instead.
+ */
+typedef int (*wf_handler)(struct wf_request *request, struct wf_response *response, void *arg);
+
+/* What is known of a request once it is answered. */
+struct wf_access {
+    int status;
+    uint64_t body_bytes; /* of the answer, without head and chunks */
+    int64_t elapsed_ns;  /* from the whole head to the answer's end */
+};
+
+/* Zero means the default. */
+struct wf_server_options {
+    size_t head_bytes_max;    /* 16 KiB */
+    uint64_t body_bytes_max;  /* of a request: 1 MiB; UINT64_MAX: any */
+    uint32_t connections_max; /* open at a time: 10,000; more wait to be accepted */
+
+    int64_t head_ns;    /* from the first byte of a head to its last: 10 s */
+    int64_t body_ns;    /* between two pieces of a body: 30 s */
+    int64_t write_ns;   /* for the client to take 64 KiB or what there is: 30 s */
+    int64_t idle_ns;    /* between two requests of a connection: 60 s */
+    int64_t handler_ns; /* for a handler, then its scope is cancelled: 0 is any time */
+    int64_t drain_ns;   /* for wf_server_run to end requests when it is cancelled: 5 s */
+    int64_t linger_ns;  /* when stopping, for idle connections to ask once more: 250 ms */
+
+    /*
+     * A client that has ended its side of the connection waits for its answer all the same. As a
+     * closed connection looks alike, the default is to cancel what is done for it; handlers that
+     * do not wait never notice.
+     */
+    bool half_closed_clients;
+
+    /* Called after each answer, and after each refusal (then `request` is NULL), by the party that
+     * made it; must not wait. */
+    void (*access)(void *arg, const struct wf_request *request, const struct wf_access *access);
+    void *access_arg;
+};
+
+/*
+ * Makes a server without routes.
+ *
+ * options      NULL for the defaults
+ * ret_server   receives it, to be given to wf_server_destroy
+ *
+ * Returns 0, or
+ *   -EINVAL    a negative duration
+ *   -ENOTSUP   this build of weft has no parser of requests
+ *   -ENOMEM
+ * Context: any, never blocks.
+ */
+WF_API int wf_server_create(const struct wf_server_options *options, struct wf_server **ret_server,
+                            struct wf_error *reterr);
+
+struct wf_route {
+    const char *method; /* NULL: any; a route for GET answers HEAD too */
+
+    /* The pattern of the path, as weft/router.h has it: "/users/{id:uint}/photo". Where several
+     * fit the more particular wins. wf_request_param has the values. */
+    const char *path;
+    wf_handler handler;
+    void *arg;
+
+    /* Where the handler runs: NULL for the fiber of the connection, where it must not block its
+     * thread; a threads executor for handlers that do. */
+    struct wf_executor *on;
+
+    int64_t handler_ns;      /* instead of the server's; 0: as there */
+    uint64_t body_bytes_max; /* instead of the server's; 0: as there */
+};
+
+/*
+ * Adds a route. A path that fits no route is 404, one that fits but for the method 405 with Allow;
+ * OPTIONS is answered with Allow where no route takes it. The texts are copied.
+ *
+ * Returns 0, or
+ *   -EINVAL    no path or handler, a negative duration, or a pattern that is malformed
+ *   -EEXIST    the method has a route for that pattern
+ *   WF_ESTATE  the server has been started
+ *   -ENOMEM
+ * Context: any, never blocks; by the owner.
+ */
+WF_API int wf_server_route(struct wf_server *server, const struct wf_route *route,
+                           struct wf_error *reterr);
+
+/*
+ * Listens at `endpoint` too; see wf_listener_open for both arguments. Connections are accepted once
+ * the server is started.
+ *
+ * Returns as wf_listener_open, or WF_ESTATE when the server has been started.
+ * Context: any, never blocks; by the owner.
+ */
+WF_API int wf_server_listen(struct wf_server *server, const char *endpoint,
+                            const struct wf_listener_options *options, struct wf_error *reterr);
+
+/*
+ * The same with a socket that listens already, and may be shared with other processes: when this
+ * server stops, connections that wait to be accepted are left to them.
+ *
+ * fd   belongs to the server on success, to the caller on failure
+ *
+ * Returns as wf_listener_adopt, or WF_ESTATE when the server has been started.
+ * Context: any, never blocks; by the owner.
+ */
+WF_API int wf_server_adopt(struct wf_server *server, int fd, struct wf_error *reterr);
+
+/*
+ * Where the `index`-th listener listens, with the port that was chosen.
+ *
+ * Returns 0, or -ENOENT when there are not so many.
+ * Context: any, never blocks; by the owner, not after the server was stopped.
+ */
+WF_API int wf_server_address(const struct wf_server *server, size_t index,
+                             struct wf_address *ret_address);
+
+/*
+ * Begins to serve, and returns.
+ *
+ * on   a fibers executor, which must outlive the server
+ *
+ * Returns 0, or
+ *   -EINVAL    not a fibers executor, or nothing to listen at
+ *   WF_ESTATE  it was started before
+ *   -ENOMEM, -EPIPE (the executor is shut down)
+ * Context: thread or fiber; by the owner.
+ */
+WF_API int wf_server_start(struct wf_server *server, struct wf_executor *on,
+                           struct wf_error *reterr);
+
+/*
+ * Stops in good order: takes the connections that wait to be accepted, closes the listeners,
+ * answers what was asked (with Connection: close), and closes connections as they become idle.
+ * Returns when all have ended; what has not at the deadline is cancelled and waited for.
+ *
+ * Returns 0, or
+ *   -ETIMEDOUT   the deadline passed, and requests were broken off
+ *   -ECANCELED   the caller was cancelled; the server stops all the same, until destroy
+ *   -ENOMEM      it had stopped before, when there was no memory to start a connection
+ * A server that was not started, or has stopped, returns 0.
+ * Context: thread or fiber; by the owner.
+ */
+WF_API int wf_server_stop(struct wf_server *server, wf_deadline deadline);
+
+/*
+ * Starts, serves until the caller is cancelled (under wf_main: until SIGINT or SIGTERM), and stops
+ * in good order within drain_ns.
+ *
+ * Returns 0 when it was cancelled and everything had its answer; -ETIMEDOUT when drain_ns was not
+ * enough; -ENOMEM when there was no memory to start a connection, which stops the server; or an
+ * error of wf_server_start.
+ * Context: thread or fiber; by the owner.
+ */
+WF_API int wf_server_run(struct wf_server *server, struct wf_executor *on, struct wf_error *reterr);
+
+/* Figures that only grow, but for `connections_open`. */
+struct wf_server_counts {
+    uint64_t connections, connections_open;
+    uint64_t requests; /* that reached a route or were 404 or 405 */
+    uint64_t refused;  /* that were not HTTP, too large or too slow */
+    uint64_t canceled; /* whose client went away before the answer */
+};
+
+/*
+ * What the server has done so far.
+ * Context: any, never blocks; any number of callers.
+ */
+WF_API void wf_server_count(const struct wf_server *server, struct wf_server_counts *ret_counts);
+
+/*
+ * Stops at once, if it serves, and frees it. NULL is fine.
+ * Context: thread or fiber; by the owner.
+ */
+WF_API void wf_server_destroy(struct wf_server *server);
+
+WF_END_DECLS
+
+#endif

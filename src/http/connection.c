@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a connection: read until a head is complete, run its handler, send the answer, until
+ * either side has had enough.
+ *
+ *  1. What a handler collected is sent when the connection has to wait for the next request, so
+ *     answers to requests that came together leave together, in order.
+ *  2. A connection is kept only when the request before was read to its end; else what is left of
+ *     it would be taken for the next one. That is decided when the head of the answer is made.
+ *  3. After the last answer of a connection on which the client still sends, its bytes are read for
+ *     a while: closing on unread bytes would reset the connection and could take the answer away.
+ */
+#include "http/connection.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <weft/local.h>
+
+#include "base/alloc.h"
+#include "http/response.h"
+
+/* An idle connection keeps its buffers for so long: most clients ask again at once or not soon. */
+#define KEPT_NS WF_SECONDS(1)
+/* A client that is being refused may go on sending for so long, and so much. */
+#define LINGER_NS WF_SECONDS(1)
+#define LINGER_BYTES (256 * 1024)
+/* What is to be taken within one write_ns. */
+#define PIECE_BYTES (64 * 1024)
+
+struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf_stream *stream)
+{
+    struct wfi_connection *c = wfi_zalloc(sizeof *c);
+    if (!c)
+        return NULL;
+    c->server = server;
+    c->stream = stream;
+    c->date_second = -1;
+    c->request.path = c->request.path_storage;
+    wf_stream_peer(stream, &c->peer);
+    return c;
+}
+
+static void destroy(struct wfi_connection *c)
+{
+    wf_stream_close(c->stream);
+    wfi_request_parser_destroy(c->parser);
+    wfi_request_fini(&c->request);
+    wfi_response_fini(&c->response);
+    wfi_buffer_reset(&c->out);
+    wfi_free(c->in);
+    wfi_free(c);
+}
+
+/* ---- bytes ---- */
+
+int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len)
+{
+    const char *at = data;
+    if (c->broken)
+        return -EPIPE;
+    while (len) {
+        size_t piece = len < PIECE_BYTES ? len : PIECE_BYTES;
+        int err = wf_stream_write(c->stream, at, piece, wf_after(c->server->options.write_ns));
+        if (err) {
+            c->broken = true; /* an unknown part has been sent */
+            return err;
+        }
+        at += piece;
+        len -= piece;
+    }
+    return 0;
+}
+
+int wfi_connection_flush(struct wfi_connection *c)
+{
+    int err = wfi_connection_send(c, c->out.data, c->out.len);
+    wfi_buffer_clear(&c->out);
+    return err;
+}
+
+ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline)
+{
+    if (!c->in) {
+        c->in = wfi_alloc(WFI_IN_BYTES);
+        if (!c->in)
+            return -ENOMEM;
+    }
+    ssize_t n = wf_stream_read(c->stream, c->in, WFI_IN_BYTES, deadline);
+    c->at = 0;
+    c->len = n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+/* Waits for the first byte of a request. */
+static ssize_t fill_idle(struct wfi_connection *c)
+{
+    wf_deadline deadline = wf_after(c->server->options.idle_ns), kept = wf_after(KEPT_NS);
+    /* Sequentially consistent: whoever stops the server sees this connection idle, or this sees
+     * that the server stops when it has answered. */
+    wfi_store(&c->idle, true);
+    ssize_t n = wfi_connection_fill(c, wf_earlier(kept, deadline));
+    if (n == -ETIMEDOUT && kept.ns < deadline.ns) {
+        wfi_free(c->in);
+        c->in = NULL;
+        wfi_buffer_reset(&c->out);
+        wfi_response_fini(&c->response);
+        wfi_request_trim(c->parser);
+        n = wf_stream_wait(c->stream, deadline);
+        if (n == 0)
+            n = wfi_connection_fill(c, deadline);
+    }
+    wfi_store(&c->idle, false);
+    return n;
+}
+
+/* ---- answers of the server's own ---- */
+
+static void tell(struct wfi_connection *c, const struct wf_request *request, int status,
+                 uint64_t bytes)
+{
+    const struct wf_server_options *options = &c->server->options;
+    if (!options->access)
+        return;
+    struct wf_access access = {status, bytes, request ? wf_now() - request->began_ns : 0};
+    options->access(options->access_arg, request, &access);
+}
+
+/* Says why what came is no request; the connection ends after it. */
+static void refuse(struct wfi_connection *c, int status)
+{
+    wfi_count(&c->server->refused, 1);
+    c->close = c->linger = true;
+    c->request.head = NULL;
+    wfi_response_begin(&c->response, c);
+    wf_response_text(&c->response, status, wfi_status_text(status));
+    wfi_connection_flush(c);
+    tell(c, NULL, status, c->response.body_bytes);
+}
+
+static int status_of(int code)
+{
+    switch (code) {
+    case -ENOENT:
+        return 404;
+    case -EACCES:
+        return 403;
+    case -EINVAL:
+    case WF_EPARSE:
+    case WF_EPROTOCOL:
+    case WF_ESHORT:
+        return 400;
+    case WF_ETOOBIG:
+        return 413;
+    case -ETIMEDOUT:
+    case -ECANCELED:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+/* ---- handlers ---- */
+
+struct outcome {
+    int code;
+    bool expired;
+    struct wf_error error;
+};
+
+WF_TASK(wf_none, wfi_run_handler, (struct wfi_connection *, connection), (int *, ret_code))
+
+int wfi_run_handler(struct wf_task *self, struct wfi_connection *c, int *ret_code, wf_none *ret)
+{
+    (void)self, (void)ret;
+    const struct wf_route *route = &c->request.route->given;
+    *ret_code = route->handler(&c->request, &c->response, route->arg);
+    return 0;
+}
+WF_TASK_DEFINE(wfi_run_handler)
+
+/* After this the server does not touch the scope any more. */
+static void stop_working(struct wfi_connection *c)
+{
+    struct wf_shield shield;
+    for (int tries = 0;; tries++) {
+        int works = WFI_CONNECTION_WORKS;
+        if (wfi_cas(&c->state, &works, WFI_CONNECTION_RESTS))
+            return;
+        if (tries < 100) {
+            wfi_cpu_relax();
+            continue;
+        }
+        wf_shield_enter(&shield, WF_FOREVER);
+        (void)wf_sleep(wf_after(WF_MICROSECONDS(20)));
+        wf_shield_leave(&shield);
+    }
+}
+
+static void run_handler(struct wfi_connection *c, struct outcome *ret)
+{
+    const struct wf_route *route = &c->request.route->given;
+    int64_t limit = route->handler_ns ? route->handler_ns : c->server->options.handler_ns;
+    wf_scope_open(&c->scope, route->on, limit ? wf_after(limit) : WF_FOREVER);
+    wfi_server_watch(c->server, c);
+    if (route->on) {
+        if (wfi_run_handler_go(&c->scope, c, &ret->code) == 0)
+            (void)wf_scope_join(&c->scope, NULL); /* close says it again */
+    } else {
+        struct wf_local_stretch stretch;
+        wf_local_enter(&stretch);
+        ret->code = route->handler(&c->request, &c->response, route->arg);
+        wf_local_leave(&stretch);
+    }
+    stop_working(c);
+    int err = wf_scope_close(&c->scope, &ret->error);
+    ret->expired = wf_scope_expired(&c->scope);
+    /* What the handler says goes first, unless it only says that something else went wrong. */
+    bool behind_its_back = ret->code == 0 && c->response.state == WFI_RESPONSE_NONE;
+    if (err && (behind_its_back || ret->code == -ECANCELED))
+        ret->code = err;
+    else if (ret->code < 0 && err != ret->code)
+        wf_error_set(&ret->error, ret->code, NULL);
+}
+
+static void answer_error(struct wfi_connection *c, const struct outcome *outcome)
+{
+    struct wf_response *response = &c->response;
+    int status = outcome->code > 0 ? outcome->code : status_of(outcome->code);
+    if (outcome->code > 0 && (status < 400 || status > 599))
+        status = 500;
+    const char *text = outcome->code > 0 ? wfi_status_text(status) : outcome->error.text;
+    if (outcome->expired) {
+        status = 503;
+        text = "the time for this request is up";
+    }
+    response->field_count = 0;
+    wfi_buffer_clear(&response->texts);
+    if (wf_response_error(response, status, "%s", text))
+        c->broken = true;
+}
+
+/* Returns false when the connection is to be broken off. */
+static bool finish_answer(struct wfi_connection *c, const struct outcome *outcome)
+{
+    struct wf_response *response = &c->response;
+    if (wfi_load(&c->client_gone)) {
+        wfi_count(&c->server->canceled, 1);
+        return false;
+    }
+    if (c->broken)
+        return false;
+    if (response->state == WFI_RESPONSE_DONE)
+        return true;
+    if (outcome->code && response->state == WFI_RESPONSE_NONE)
+        answer_error(c, outcome);
+    else if (outcome->code)
+        return false; /* part of an answer is made: its end must not look like one */
+    else if (response->state == WFI_RESPONSE_NONE && wf_response_send(response, 204, NULL, NULL, 0))
+        return false;
+    return wfi_response_end(response) == 0 && !c->broken;
+}
+
+/* 404, 405, and what the path has wrong with it. */
+static void answer_unrouted(struct wfi_connection *c, int err)
+{
+    const struct wfi_request_head *head = c->request.head;
+    char allow[128];
+    switch (err) {
+    case -EPERM:
+        wf_router_methods(c->server->router, head->path.ptr, head->path.len, allow, sizeof allow);
+        err = wf_response_header(&c->response, "Allow", allow);
+        if (!err && head->method == WFI_METHOD_OPTIONS)
+            err = wf_response_send(&c->response, 204, NULL, NULL, 0);
+        else if (!err)
+            err = wf_response_error(&c->response, 405, "%s", wfi_status_text(405));
+        break;
+    case -EINVAL:
+        err = wf_response_error(&c->response, 400, "the path is malformed");
+        break;
+    case -E2BIG:
+        err = wf_response_error(&c->response, 414, "%s", wfi_status_text(414));
+        break;
+    case -ENOMEM:
+        err = wf_response_error(&c->response, 500, "%s", wfi_status_text(500));
+        break;
+    default:
+        err = wf_response_error(&c->response, 404, "%s", wfi_status_text(404));
+    }
+    if (err)
+        c->broken = true;
+}
+
+/* Answers the request whose head is complete. Returns whether the connection goes on. */
+static bool answer(struct wfi_connection *c)
+{
+    struct wf_request *request = &c->request;
+    struct outcome outcome = {0};
+    int err = wfi_request_begin(request, c);
+    wfi_count(&c->server->requests, 1);
+    wfi_response_begin(&c->response, c);
+    if (!err) {
+        const struct wfi_request_head *head = request->head;
+        err = wf_router_find(c->server->router, head->method_text.ptr, head->method_text.len,
+                             head->path.ptr, head->path.len, &request->match);
+    }
+    if (err) {
+        answer_unrouted(c, err);
+    } else {
+        request->route = request->match.value;
+        const struct wf_route *route = &request->route->given;
+        if (route->body_bytes_max)
+            (void)wfi_request_limit_body(c->parser, route->body_bytes_max);
+        if (!request->body_ended)
+            wfi_request_look(request);
+        if (request->body_error) {
+            refuse(c, wfi_request_status(c->parser));
+            wfi_request_fini(request);
+            return false;
+        }
+        run_handler(c, &outcome);
+        if (!finish_answer(c, &outcome))
+            c->broken = true;
+    }
+    tell(c, request, c->broken ? 0 : c->response.status, c->response.body_bytes);
+    bool over = wfi_request_body_is_over(request);
+    wfi_request_fini(request);
+    if (c->close || c->broken || !over)
+        return false;
+    if (request->end_was_fed)
+        wfi_request_next(c->parser);
+    return true;
+}
+
+/* ---- the loop ---- */
+
+/* Makes the head of the next request complete. Returns false when the connection is to end. */
+static bool next_head(struct wfi_connection *c)
+{
+    struct wf_server *server = c->server;
+    wf_deadline deadline = wf_after(server->options.head_ns);
+    for (;;) {
+        struct wfi_text body;
+        size_t consumed = 0;
+        enum wfi_request_event event = wfi_request_feed(c->parser, c->in ? c->in + c->at : "",
+                                                        c->len - c->at, &consumed, &body);
+        c->at += consumed;
+        if (event == WFI_REQUEST_HEAD)
+            return true;
+        if (event == WFI_REQUEST_END) {
+            wfi_request_next(c->parser);
+            continue;
+        }
+        if (event == WFI_REQUEST_REFUSED) {
+            refuse(c, wfi_request_status(c->parser));
+            return false;
+        }
+        if (c->out.len && wfi_connection_flush(c))
+            return false;
+        bool idle = wfi_request_is_idle(c->parser);
+        ssize_t n = idle ? fill_idle(c) : wfi_connection_fill(c, deadline);
+        if (idle)
+            deadline = wf_after(server->options.head_ns);
+        if (n == -ETIMEDOUT && !idle) {
+            int status = wfi_request_time_out(c->parser);
+            if (status)
+                refuse(c, status);
+        }
+        if (n <= 0)
+            return false;
+    }
+}
+
+/* See 3 at the top. */
+static void read_the_rest(struct wfi_connection *c)
+{
+    wf_deadline deadline = wf_after(LINGER_NS);
+    if (wf_stream_shutdown(c->stream, WF_SHUTDOWN_WRITE))
+        return;
+    for (size_t sum = 0; sum < LINGER_BYTES; sum += WFI_IN_BYTES)
+        if (wfi_connection_fill(c, deadline) <= 0)
+            return;
+}
+
+int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none *ret)
+{
+    (void)self, (void)ret;
+    const struct wf_server_options *options = &c->server->options;
+    struct wfi_request_limits limits = {.head_bytes_max = options->head_bytes_max,
+                                        .body_bytes_max = options->body_bytes_max};
+    wfi_server_join(c->server, c);
+    if (wfi_request_parser_create(&limits, &c->parser, NULL) == 0)
+        while (next_head(c) && answer(c))
+            ;
+    if (c->out.len && !c->broken)
+        (void)wfi_connection_flush(c);
+    if (!c->broken && (c->linger || c->at < c->len))
+        read_the_rest(c);
+    wfi_server_leave(c->server, c);
+    return 0;
+}
+
+/* Also of a connection whose task never ran. */
+static void drop_connection(void *args)
+{
+    struct wfi_connection *c = ((struct wfi_serve_connection_args *)args)->connection;
+    struct wf_server *server = c->server;
+    destroy(c);
+    wfi_server_ended(server);
+}
+WF_TASK_DEFINE_WITH(wfi_serve_connection, .drop_args = drop_connection)

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection of the server from the inside: the buffers, the request being answered and the
+ * answer, one of each, since requests of a connection are answered in turn.
+ *
+ * Who touches what: everything belongs to the party that serves the connection, which is its fiber,
+ * or, while that waits for it, the handler on another executor. Others only read `state`, `idle`
+ * and `last_look`, cancel the scope while `state` says LOOKED, and shut the stream down.
+ */
+#ifndef WFI_HTTP_CONNECTION_H
+#define WFI_HTTP_CONNECTION_H
+
+#include <weft/event.h>
+#include <weft/json.h>
+#include <weft/mutex.h>
+#include <weft/router.h>
+#include <weft/scope.h>
+#include <weft/server.h>
+
+#include "base/atomic.h"
+#include "base/buffer.h"
+#include "base/list.h"
+#include "http/date.h"
+#include "http/request.h"
+
+#define WFI_REQUEST_ID_BYTES 40
+
+/* Fields a handler may add to one answer. */
+#define WFI_FIELDS_MAX 24
+
+struct wfi_connection;
+
+struct wfi_route {
+    struct wfi_route *next;
+    struct wf_route given; /* its texts are the router's */
+};
+
+struct wf_request {
+    struct wfi_connection *connection;
+    const struct wfi_request_head *head;
+    const struct wfi_route *route; /* NULL where none was found */
+    struct wf_route_match match;
+    char *path;            /* decoded; in path_storage or the heap */
+    struct wfi_text piece; /* of the body: fed, not yet taken */
+    bool body_ended;
+    bool end_was_fed;       /* the parser waits for wfi_request_next */
+    bool continued;         /* 100 was sent, or need not be */
+    int body_error;         /* what the body ended with, negative */
+    struct wfi_buffer body; /* for wf_request_body */
+    bool body_whole;
+    int64_t began_ns;
+    uint64_t number; /* in its connection */
+    char id[WFI_REQUEST_ID_BYTES];
+    char path_storage[256];
+};
+
+enum wfi_response_state {
+    WFI_RESPONSE_NONE,  /* nothing was made */
+    WFI_RESPONSE_BEGUN, /* the head is in `out` or sent */
+    WFI_RESPONSE_DONE,  /* so is the body */
+};
+
+struct wf_response {
+    struct wfi_connection *connection;
+    enum wfi_response_state state;
+    int status;
+    bool chunked;
+    bool bodiless;           /* HEAD, 204, 304 */
+    bool events;             /* begun by wf_response_event */
+    bool sent;               /* something has left for the client */
+    int64_t left;            /* of an announced body */
+    uint64_t body_bytes;     /* made so far */
+    struct wfi_buffer texts; /* names and values, behind each other */
+    size_t field_count;
+    struct {
+        size_t at, name_len, value_len;
+    } fields[WFI_FIELDS_MAX];
+};
+
+enum {
+    WFI_CONNECTION_RESTS,  /* no handler runs */
+    WFI_CONNECTION_WORKS,  /* a handler runs, in `scope` */
+    WFI_CONNECTION_LOOKED, /* the same, and the server is looking whether the client has gone */
+};
+
+struct wfi_connection {
+    struct wfi_link link; /* under the server's lock */
+    struct wf_server *server;
+    struct wf_stream *stream;
+    struct wfi_request_parser *parser;
+    struct wf_address peer;
+    uint64_t number;
+    WFI_ATOMIC(int) state;
+    WFI_ATOMIC(bool) idle;          /* nothing of a request has come */
+    WFI_ATOMIC(uint32_t) last_look; /* server->looks when the handler began */
+    WFI_ATOMIC(bool) client_gone;   /* the server found so, and has cancelled the scope */
+    struct wf_scope scope;
+    bool close;     /* after the answer that is being made */
+    bool linger;    /* what the client still sends is to be read first */
+    bool broken;    /* nothing more can be sent */
+    char *in;       /* WFI_IN_BYTES, or NULL while idle for long */
+    size_t at, len; /* of what was read and not yet fed */
+    struct wfi_buffer out;
+    int64_t date_second;
+    char date[WFI_DATE_BYTES];
+    struct wf_request request;
+    struct wf_response response;
+};
+
+#define WFI_IN_BYTES 8192
+/* Collected before it is sent: a handful of packets. */
+#define WFI_OUT_BYTES 16384
+
+struct wf_server {
+    struct wf_server_options options; /* with the defaults filled in */
+    struct wf_router *router;
+    struct wfi_route *routes;
+    struct listening {
+        struct wf_listener *listener;
+        bool shared;
+        struct wf_future *acceptor; /* the serving task's */
+    } * listening;
+    size_t listening_count;
+    struct wf_executor *on;
+    struct wf_future *serving; /* the owner's; NULL before start and after stop */
+    bool started;
+    WFI_ATOMIC(bool) stopping;
+    WFI_ATOMIC(int64_t) stop_ns; /* the deadline; written before `stopping` */
+    bool broke_off;              /* by the serving task, read after it has ended */
+    struct wf_event wake;        /* the serving task: stop, a handler to look after, the last end */
+    struct wf_event room;        /* acceptors: fewer connections than the limit */
+    WFI_ATOMIC(bool) looking;    /* the serving task looks for clients that have gone */
+    WFI_ATOMIC(uint32_t) looks;
+    WFI_ATOMIC(uint64_t) connections, open, requests, refused, canceled;
+    struct wf_mutex lock;
+    struct wfi_list list; /* of connections; under the lock */
+    char id[16];          /* begins the ids of requests */
+};
+
+/* connection.c */
+WF_TASK(wf_none, wfi_serve_connection, (struct wfi_connection *, connection))
+struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf_stream *stream);
+/* Sends what was collected; marks the connection broken when it cannot. */
+int wfi_connection_flush(struct wfi_connection *c);
+/* Sends parts, each in its share of time. */
+int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len);
+/* Reads what comes into `in`, which is empty: the count, 0 at the end, or an error. */
+ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline);
+
+/* server.c: a handler begins; makes sure that somebody looks after its client. */
+void wfi_server_watch(struct wf_server *server, struct wfi_connection *c);
+void wfi_server_join(struct wf_server *server, struct wfi_connection *c);
+void wfi_server_leave(struct wf_server *server, struct wfi_connection *c);
+/* A connection is closed and its memory gone; the last call about it. */
+void wfi_server_ended(struct wf_server *server);
+
+/* server_request.c */
+int wfi_request_begin(struct wf_request *request, struct wfi_connection *c);
+void wfi_request_fini(struct wf_request *request);
+/* Takes what has come of the body without waiting, for a refusal that is due at once. */
+void wfi_request_look(struct wf_request *request);
+/* Whether the body has been read to its end. */
+bool wfi_request_body_is_over(struct wf_request *request);
+
+/* server_response.c */
+void wfi_response_begin(struct wf_response *response, struct wfi_connection *c);
+void wfi_response_fini(struct wf_response *response);
+/* After the handler: the end of the body. WF_ESHORT when some of it is missing. */
+int wfi_response_end(struct wf_response *response);
+
+#endif

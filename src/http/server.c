@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server around its connections. One task, `serving`, owns everything that runs: it opens the
+ * scope of the connections, starts an acceptor for each listener, looks after clients, and, when it
+ * is told to stop, brings all of it to an end. It is submitted, not spawned, so that whoever
+ * started the server can be cancelled without breaking off requests.
+ *
+ * Looking after clients: while handlers run, `serving` wakes every LOOK_NS and asks of each
+ * connection whose handler began before the last look whether its peer has ended; if so, it cancels
+ * the handler's scope. Asking costs a system call only where something came. When no handler runs
+ * it sleeps until one begins:
+ *
+ *     handler begins                      serving
+ *       state = WORKS                       looking = false
+ *       if (!looking) wake serving          any state WORKS?  looking = true, look again later
+ *
+ * All four are sequentially consistent, so either the handler finds it asleep or is found.
+ *
+ * Stopping: `stopping` first, so that every answer from then on says Connection: close; acceptors
+ * take what waits to be accepted and end; idle connections have linger_ns to ask once more, since
+ * their request may be on its way; then their reading side is shut down, which ends those that are
+ * still idle and spares the bytes of a request that has come.
+ */
+#include <weft/server.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/random.h"
+#include "http/connection.h"
+
+/* How long a client may be gone unnoticed: short for a person, rare for a processor. */
+#define LOOK_NS WF_MILLISECONDS(50)
+/* After accepting failed for want of memory. */
+#define PAUSE_NS WF_MILLISECONDS(20)
+
+WF_TASK(wf_none, wfi_serve, (struct wf_server *, server))
+WF_TASK(wf_none, wfi_accept_connections, (struct wf_server *, server), (size_t, index),
+        (struct wf_scope *, scope))
+
+/* ---- connections ---- */
+
+/* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
+static void lock_connections(struct wf_server *server)
+{
+    struct wf_shield shield;
+    wf_shield_enter(&shield, WF_FOREVER);
+    int err = wf_mutex_lock(&server->lock, WF_FOREVER);
+    wfi_assert(!err, "shielded and without a deadline, a lock is always had");
+    wf_shield_leave(&shield);
+}
+
+void wfi_server_join(struct wf_server *server, struct wfi_connection *c)
+{
+    lock_connections(server);
+    wfi_list_push_back(&server->list, &c->link);
+    wf_mutex_unlock(&server->lock);
+}
+
+void wfi_server_leave(struct wf_server *server, struct wfi_connection *c)
+{
+    lock_connections(server);
+    wfi_list_remove(&c->link);
+    wf_mutex_unlock(&server->lock);
+}
+
+void wfi_server_ended(struct wf_server *server)
+{
+    uint64_t before = wfi_fetch_sub(&server->open, 1);
+    if (before == server->options.connections_max)
+        wf_event_set(&server->room);
+    if (before == 1 && wfi_load(&server->stopping))
+        wf_event_set(&server->wake);
+}
+
+void wfi_server_watch(struct wf_server *server, struct wfi_connection *c)
+{
+    wfi_store_relaxed(&c->last_look, wfi_load_relaxed(&server->looks));
+    wfi_store(&c->state, WFI_CONNECTION_WORKS); /* see the top */
+    if (!wfi_load(&server->looking) && !wfi_exchange(&server->looking, true))
+        wf_event_set(&server->wake);
+}
+
+/* Returns whether a handler runs whose client is to be looked after further on. */
+static bool look_after(struct wf_server *server, struct wfi_connection *c, uint32_t look)
+{
+    int works = WFI_CONNECTION_WORKS;
+    if (wfi_load(&c->state) != WFI_CONNECTION_WORKS)
+        return false;
+    if (wfi_load_relaxed(&c->last_look) == look || wfi_load_relaxed(&c->client_gone) ||
+        server->options.half_closed_clients)
+        return true;
+    if (!wfi_cas(&c->state, &works, WFI_CONNECTION_LOOKED))
+        return false;
+    if (wf_stream_peer_ended(c->stream)) {
+        wfi_store(&c->client_gone, true);
+        wf_scope_cancel(&c->scope);
+    }
+    wfi_store(&c->state, WFI_CONNECTION_WORKS);
+    return true;
+}
+
+static void look(struct wf_server *server)
+{
+    uint32_t look = wfi_load_relaxed(&server->looks);
+    bool any = false;
+    wfi_store(&server->looking, false);
+    lock_connections(server);
+    struct wfi_link *link = wfi_list_first(&server->list);
+    for (; link; link = wfi_list_next(&server->list, link))
+        any |= look_after(server, wfi_container_of(link, struct wfi_connection, link), look);
+    wf_mutex_unlock(&server->lock);
+    wfi_store_relaxed(&server->looks, look + 1);
+    if (any)
+        wfi_store(&server->looking, true);
+}
+
+/* Ends those that are idle; the others end after their answer. */
+static void end_idle(struct wf_server *server)
+{
+    lock_connections(server);
+    struct wfi_link *link = wfi_list_first(&server->list);
+    for (; link; link = wfi_list_next(&server->list, link)) {
+        struct wfi_connection *c = wfi_container_of(link, struct wfi_connection, link);
+        if (wfi_load(&c->idle))
+            wf_stream_shutdown(c->stream, WF_SHUTDOWN_READ);
+    }
+    wf_mutex_unlock(&server->lock);
+}
+
+/* ---- accepting ---- */
+
+/* Takes the stream over. */
+static void start_connection(struct wf_server *server, struct wf_scope *scope,
+                             struct wf_stream *stream)
+{
+    struct wfi_connection *c = wfi_connection_create(server, stream);
+    if (!c) {
+        wf_stream_close(stream);
+        return;
+    }
+    c->number = wfi_count(&server->connections, 1) + 1;
+    wfi_fetch_add(&server->open, 1);
+    (void)wfi_serve_connection_go(scope, c); /* on failure its arguments are dropped */
+}
+
+static int wait_for_room(struct wf_server *server)
+{
+    int err = 0;
+    while (!err && wfi_load(&server->open) >= server->options.connections_max) {
+        wf_event_clear(&server->room);
+        if (wfi_load(&server->open) >= server->options.connections_max)
+            err = wf_event_wait(&server->room, WF_FOREVER);
+    }
+    return err;
+}
+
+int wfi_accept_connections(struct wf_task *self, struct wf_server *server, size_t index,
+                           struct wf_scope *scope, wf_none *ret)
+{
+    (void)self, (void)ret;
+    struct listening *at = &server->listening[index];
+    struct wf_stream *stream;
+    for (;;) {
+        int err = wait_for_room(server);
+        if (!err)
+            err = wf_listener_accept(at->listener, &stream, WF_FOREVER);
+        if (!err)
+            start_connection(server, scope, stream);
+        else if (err == -ECANCELED)
+            break;
+        else if (wf_sleep(wf_after(PAUSE_NS)))
+            break;
+    }
+    /* Their clients were told that they are connected. */
+    WF_SHIELD(WF_FOREVER) {
+        while (!at->shared && wfi_load(&server->open) < server->options.connections_max &&
+               wf_listener_accept(at->listener, &stream, WF_NOW) == 0)
+            start_connection(server, scope, stream);
+    }
+    return 0;
+}
+WF_TASK_DEFINE(wfi_accept_connections)
+
+/* ---- serving ---- */
+
+/* Until it is told to stop. */
+static void serve(struct wf_server *server)
+{
+    int err = 0;
+    while (!wfi_load(&server->stopping) && err != -ECANCELED) {
+        bool looking = wfi_load(&server->looking);
+        err = wf_event_wait(&server->wake, looking ? wf_after(LOOK_NS) : WF_FOREVER);
+        if (err == -ETIMEDOUT)
+            look(server);
+        else if (!err)
+            wf_event_clear(&server->wake);
+    }
+}
+
+/* Returns whether all connections have ended. */
+static bool wait_for_the_last(struct wf_server *server, wf_deadline deadline)
+{
+    int err = 0;
+    while (!err && wfi_load(&server->open) > 0) {
+        wf_event_clear(&server->wake);
+        if (wfi_load(&server->open) > 0)
+            err = wf_event_wait(&server->wake, deadline);
+    }
+    return wfi_load(&server->open) == 0;
+}
+
+int wfi_serve(struct wf_task *self, struct wf_server *server, wf_none *ret)
+{
+    (void)ret;
+    struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
+    for (size_t i = 0; i < server->listening_count; i++)
+        server->listening[i].acceptor =
+            wfi_accept_connections_spawn(scope, server, i, scope).future;
+    serve(server);
+    wf_deadline stop = {wfi_load(&server->stop_ns)};
+    wfi_store(&server->stopping, true); /* cancelled, it may not have been told */
+    for (size_t i = 0; i < server->listening_count; i++) {
+        struct listening *at = &server->listening[i];
+        wf_future_cancel(at->acceptor);
+        WF_SHIELD(WF_FOREVER) {
+            (void)wf_future_wait(at->acceptor, WF_FOREVER);
+        }
+        wf_listener_close(at->listener);
+        at->listener = NULL;
+    }
+    wf_deadline linger = wf_after(server->options.linger_ns);
+    if (!wait_for_the_last(server, wf_earlier(linger, stop))) {
+        end_idle(server);
+        server->broke_off = !wait_for_the_last(server, stop);
+    }
+    wf_scope_cancel(scope);
+    /* Of its own accord the scope fails only when there is no memory to start a connection. */
+    struct wf_error error;
+    return wf_scope_close(scope, &error) == -ENOMEM ? wf_task_fail_with(self, &error) : 0;
+}
+WF_TASK_DEFINE(wfi_serve)
+
+/* ---- the owner ---- */
+
+static int64_t or_default(int64_t given, int64_t otherwise)
+{
+    return given ? given : otherwise;
+}
+
+int wf_server_create(const struct wf_server_options *given, struct wf_server **ret_server,
+                     struct wf_error *reterr)
+{
+    struct wf_server_options options = given ? *given : (struct wf_server_options){0};
+    if (options.head_ns < 0 || options.body_ns < 0 || options.write_ns < 0 || options.idle_ns < 0 ||
+        options.handler_ns < 0 || options.drain_ns < 0 || options.linger_ns < 0)
+        return wf_error_set(reterr, -EINVAL, "a server's durations are not negative");
+    options.head_ns = or_default(options.head_ns, WF_SECONDS(10));
+    options.body_ns = or_default(options.body_ns, WF_SECONDS(30));
+    options.write_ns = or_default(options.write_ns, WF_SECONDS(30));
+    options.idle_ns = or_default(options.idle_ns, WF_SECONDS(60));
+    options.drain_ns = or_default(options.drain_ns, WF_SECONDS(5));
+    options.linger_ns = or_default(options.linger_ns, WF_MILLISECONDS(250));
+    if (!options.connections_max)
+        options.connections_max = 10000;
+
+    struct wfi_request_parser *parser; /* to learn whether there are any */
+    int err = wfi_request_parser_create(NULL, &parser, reterr);
+    if (err)
+        return err;
+    wfi_request_parser_destroy(parser);
+    struct wf_server *server = wfi_zalloc(sizeof *server);
+    if (!server)
+        return wf_error_set(reterr, -ENOMEM, NULL);
+    err = wf_router_create(&server->router, reterr);
+    if (err) {
+        wfi_free(server);
+        return err;
+    }
+    server->options = options;
+    wf_mutex_init(&server->lock);
+    wf_event_init(&server->wake);
+    wf_event_init(&server->room);
+    uint64_t seed = (uint64_t)wf_now() ^ (uint64_t)(uintptr_t)server;
+    snprintf(server->id, sizeof server->id, "%08x", (unsigned)wfi_splitmix64(&seed));
+    *ret_server = server;
+    return 0;
+}
+
+int wf_server_route(struct wf_server *server, const struct wf_route *route, struct wf_error *reterr)
+{
+    if (server->started)
+        return wf_error_set(reterr, WF_ESTATE, "the server has been started");
+    if (!route->path || !route->handler || route->handler_ns < 0)
+        return wf_error_set(reterr, -EINVAL,
+                            "a route has a path, a handler, and no negative duration");
+    struct wfi_route *mine = wfi_zalloc(sizeof *mine);
+    if (!mine)
+        return wf_error_set(reterr, -ENOMEM, NULL);
+    mine->given = *route;
+    int err = wf_router_add(server->router, route->method ? route->method : "*", route->path, mine,
+                            reterr);
+    if (err) {
+        wfi_free(mine);
+        return err;
+    }
+    mine->next = server->routes;
+    server->routes = mine;
+    return 0;
+}
+
+static int add_listener(struct wf_server *server, struct wf_listener *listener, bool shared)
+{
+    size_t count = server->listening_count;
+    struct listening *more = wfi_realloc(server->listening, (count + 1) * sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    server->listening = more;
+    more[count] = (struct listening){.listener = listener, .shared = shared};
+    server->listening_count++;
+    return 0;
+}
+
+int wf_server_listen(struct wf_server *server, const char *endpoint,
+                     const struct wf_listener_options *options, struct wf_error *reterr)
+{
+    struct wf_listener *listener;
+    if (server->started)
+        return wf_error_set(reterr, WF_ESTATE, "the server has been started");
+    int err = wf_listener_open(endpoint, options, &listener, reterr);
+    if (!err && (err = add_listener(server, listener, false))) {
+        wf_listener_close(listener);
+        wf_error_set(reterr, err, NULL);
+    }
+    return err;
+}
+
+int wf_server_adopt(struct wf_server *server, int fd, struct wf_error *reterr)
+{
+    struct wf_listener *listener;
+    if (server->started)
+        return wf_error_set(reterr, WF_ESTATE, "the server has been started");
+    /* Room first: what comes after the listener has the descriptor cannot fail. */
+    int err = add_listener(server, NULL, true);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    err = wf_listener_adopt(fd, NULL, &listener);
+    if (err) {
+        server->listening_count--;
+        return wf_error_set(reterr, err, "descriptor %d: %s", fd, wf_strerror(err));
+    }
+    server->listening[server->listening_count - 1].listener = listener;
+    return 0;
+}
+
+int wf_server_address(const struct wf_server *server, size_t index, struct wf_address *ret_address)
+{
+    if (index >= server->listening_count || !server->listening[index].listener)
+        return -ENOENT;
+    wf_listener_address(server->listening[index].listener, ret_address);
+    return 0;
+}
+
+int wf_server_start(struct wf_server *server, struct wf_executor *on, struct wf_error *reterr)
+{
+    if (server->started)
+        return wf_error_set(reterr, WF_ESTATE, "the server has been started");
+    if (!on || strcmp(wf_executor_engine(on), "fibers") != 0)
+        return wf_error_set(reterr, -EINVAL, "a server runs on a fibers executor");
+    if (server->listening_count == 0)
+        return wf_error_set(reterr, -EINVAL, "the server listens nowhere");
+    wfi_store(&server->stop_ns, 0);
+    struct wf_future *serving = wfi_serve_submit(on, server).future;
+    if (wf_future_state(serving) == WF_FUTURE_FAILED) {
+        wf_none none;
+        return wf_future_result(&serving, &none, WF_NOW, reterr);
+    }
+    wf_future_shield(serving); /* whoever waits for it may be cancelled: see the top */
+    server->started = true;
+    server->serving = serving;
+    return 0;
+}
+
+static int stop(struct wf_server *server, wf_deadline deadline, struct wf_error *reterr)
+{
+    wf_none none;
+    if (!server->serving)
+        return 0;
+    wfi_store(&server->stop_ns, deadline.ns);
+    wfi_store(&server->stopping, true);
+    wf_event_set(&server->wake);
+    int err = wf_future_wait(server->serving, WF_FOREVER);
+    if (!err)
+        err = wf_future_result(&server->serving, &none, WF_FOREVER, reterr);
+    else
+        return wf_error_set(reterr, err, NULL);
+    if (!err && server->broke_off)
+        err = wf_error_set(reterr, -ETIMEDOUT, "some requests did not end in time");
+    return err;
+}
+
+int wf_server_stop(struct wf_server *server, wf_deadline deadline)
+{
+    return stop(server, deadline, NULL);
+}
+
+int wf_server_run(struct wf_server *server, struct wf_executor *on, struct wf_error *reterr)
+{
+    int err = wf_server_start(server, on, reterr);
+    if (err)
+        return err;
+    (void)wf_future_wait(server->serving, WF_FOREVER); /* until the caller is cancelled */
+    WF_SHIELD(WF_FOREVER) {
+        err = stop(server, wf_after(server->options.drain_ns), reterr);
+    }
+    return err;
+}
+
+void wf_server_count(const struct wf_server *s, struct wf_server_counts *ret_counts)
+{
+    struct wf_server *server = (struct wf_server *)(uintptr_t)s;
+    *ret_counts = (struct wf_server_counts){
+        .connections = wfi_load_relaxed(&server->connections),
+        .connections_open = wfi_load_relaxed(&server->open),
+        .requests = wfi_load_relaxed(&server->requests),
+        .refused = wfi_load_relaxed(&server->refused),
+        .canceled = wfi_load_relaxed(&server->canceled),
+    };
+}
+
+void wf_server_destroy(struct wf_server *server)
+{
+    if (!server)
+        return;
+    WF_SHIELD(WF_FOREVER) {
+        (void)wf_server_stop(server, WF_NOW);
+    }
+    for (size_t i = 0; i < server->listening_count; i++)
+        wf_listener_close(server->listening[i].listener);
+    wfi_free(server->listening);
+    for (struct wfi_route *route = server->routes, *next; route; route = next) {
+        next = route->next;
+        wfi_free(route);
+    }
+    wf_router_destroy(server->router);
+    wf_event_fini(&server->wake);
+    wf_event_fini(&server->room);
+    wf_mutex_fini(&server->lock);
+    wfi_free(server);
+}

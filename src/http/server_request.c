@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The request as its handler sees it: texts are the parser's, the body is fed to the parser as the
+ * handler asks for it.
+ */
+#include <weft/request.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "http/connection.h"
+#include "http/escape.h"
+
+int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
+{
+    const struct wfi_request_head *head = wfi_request_head(c->parser);
+    uint64_t number = request->number + 1;
+    request->connection = c;
+    request->head = head;
+    request->route = NULL;
+    request->match.param_count = 0;
+    request->piece = (struct wfi_text){NULL, 0};
+    request->body_ended = !head->chunked && head->body_len == 0;
+    request->end_was_fed = false;
+    request->continued = !head->expects_continue;
+    request->body_error = 0;
+    request->body = (struct wfi_buffer){0};
+    request->body_whole = false;
+    request->began_ns = wf_now();
+    request->number = number;
+    request->id[0] = '\0';
+    request->path = request->path_storage;
+    if (head->path.len >= sizeof request->path_storage) {
+        request->path = wfi_alloc(head->path.len + 1);
+        if (!request->path)
+            return -ENOMEM;
+    }
+    return wfi_unescape(head->path, request->path, head->path.len + 1) < 0 ||
+                   !wfi_path_is_plain(head->path)
+               ? -EINVAL
+               : 0;
+}
+
+void wfi_request_fini(struct wf_request *request)
+{
+    if (request->path != request->path_storage)
+        wfi_free(request->path);
+    request->path = NULL;
+    request->head = NULL;
+    wfi_buffer_reset(&request->body);
+}
+
+const char *wf_request_method(const struct wf_request *request)
+{
+    return request->head->method_text.ptr;
+}
+
+const char *wf_request_path(const struct wf_request *request)
+{
+    return request->path;
+}
+
+const char *wf_request_target(const struct wf_request *request)
+{
+    return request->head->target.ptr;
+}
+
+const char *wf_request_param(const struct wf_request *request, const char *name)
+{
+    return wf_route_param(&request->match, name, NULL);
+}
+
+int wf_request_param_int(const struct wf_request *request, const char *name, int64_t *ret)
+{
+    return wf_route_param_int(&request->match, name, ret);
+}
+
+int wf_request_param_uint(const struct wf_request *request, const char *name, uint64_t *ret)
+{
+    return wf_route_param_uint(&request->match, name, ret);
+}
+
+ssize_t wf_request_query(const struct wf_request *request, const char *name, char *ret_value,
+                         size_t bytes)
+{
+    return wfi_query_value(request->head->query, name, ret_value, bytes);
+}
+
+const char *wf_request_header(const struct wf_request *request, const char *name)
+{
+    const struct wfi_text *value = wfi_request_field(request->head, name);
+    return value ? value->ptr : NULL;
+}
+
+void wf_request_each_header(const struct wf_request *request,
+                            void (*each)(void *arg, const char *name, const char *value), void *arg)
+{
+    for (size_t i = 0; i < request->head->field_count; i++)
+        each(arg, request->head->fields[i].name.ptr, request->head->fields[i].value.ptr);
+}
+
+const char *wf_request_id(const struct wf_request *request)
+{
+    struct wf_request *mine = (struct wf_request *)(uintptr_t)request;
+    if (!mine->id[0])
+        snprintf(mine->id, sizeof mine->id, "%s-%llu-%llu", mine->connection->server->id,
+                 (unsigned long long)mine->connection->number, (unsigned long long)mine->number);
+    return mine->id;
+}
+
+const struct wf_address *wf_request_peer(const struct wf_request *request)
+{
+    return &request->connection->peer;
+}
+
+struct wf_scope *wf_request_scope(const struct wf_request *request)
+{
+    return &request->connection->scope;
+}
+
+/* ---- the body ---- */
+
+/* Feeds what has come until there is a piece, the end or an error, or nothing more. */
+static enum wfi_request_event feed_on(struct wf_request *request)
+{
+    struct wfi_connection *c = request->connection;
+    size_t consumed = 0;
+    enum wfi_request_event event = wfi_request_feed(c->parser, c->in ? c->in + c->at : "",
+                                                    c->len - c->at, &consumed, &request->piece);
+    c->at += consumed;
+    if (event == WFI_REQUEST_END)
+        request->body_ended = request->end_was_fed = true;
+    if (event != WFI_REQUEST_BODY)
+        request->piece.len = 0;
+    if (event == WFI_REQUEST_REFUSED)
+        request->body_error = wfi_request_status(c->parser) == 413 ? WF_ETOOBIG : WF_EPROTOCOL;
+    return event;
+}
+
+void wfi_request_look(struct wf_request *request)
+{
+    (void)feed_on(request);
+}
+
+bool wfi_request_body_is_over(struct wf_request *request)
+{
+    if (!request->head)
+        return false;
+    if (!request->body_ended && request->piece.len == 0 && !request->body_error)
+        (void)feed_on(request); /* the end may take no bytes */
+    return request->body_ended && request->piece.len == 0;
+}
+
+/* Reads more of the body; it has been fed all that came. */
+static int read_on(struct wf_request *request)
+{
+    struct wfi_connection *c = request->connection;
+    if (!request->continued) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        int err = wfi_buffer_append(&c->out, go_on, sizeof go_on - 1);
+        if (!err)
+            err = wfi_connection_flush(c);
+        if (err)
+            return err;
+        request->continued = true;
+    }
+    ssize_t n = wfi_connection_fill(c, wf_after(c->server->options.body_ns));
+    return n > 0 ? 0 : n == 0 ? WF_ESHORT : (int)n;
+}
+
+ssize_t wf_request_read(struct wf_request *request, void *buf, size_t len)
+{
+    while (request->piece.len == 0 && !request->body_ended) {
+        if (request->body_error)
+            return request->body_error;
+        if (feed_on(request) == WFI_REQUEST_MORE)
+            request->body_error = read_on(request);
+    }
+    if (len > request->piece.len)
+        len = request->piece.len;
+    if (len)
+        memcpy(buf, request->piece.ptr, len);
+    request->piece.ptr += len;
+    request->piece.len -= len;
+    return (ssize_t)len;
+}
+
+int wf_request_body(struct wf_request *request, const char **ret_body, size_t *ret_len)
+{
+    ssize_t n = 1;
+    while (!request->body_whole && n > 0) {
+        int err = wfi_buffer_reserve(&request->body, 4096);
+        if (err)
+            return err;
+        n = wf_request_read(request, request->body.data + request->body.len, 4096);
+        if (n < 0)
+            return (int)n;
+        request->body.len += (size_t)n;
+    }
+    request->body_whole = true;
+    const char *text = wfi_buffer_text(&request->body);
+    if (!text)
+        return -ENOMEM;
+    *ret_body = text;
+    if (ret_len)
+        *ret_len = request->body.len;
+    return 0;
+}
+
+int wf_request_json(struct wf_request *request, struct wf_json **ret_json, struct wf_error *reterr)
+{
+    const char *body;
+    size_t len;
+    int err = wf_request_body(request, &body, &len);
+    if (err)
+        return wf_error_set(reterr, err, "body: %s", wf_strerror(err));
+    return wf_json_read(body, len, NULL, ret_json, reterr);
+}
