@@ -321,6 +321,11 @@ static int run(struct main_state *state, const struct wf_main_options *options,
     return err;
 }
 
+void wfi_main_forked(void)
+{
+    running = NULL; /* the only thread there is */
+}
+
 int wf_main(const struct wf_main_options *options, int (*root)(void *arg), void *arg,
             struct wf_error *reterr)
 {

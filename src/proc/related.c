@@ -42,6 +42,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "exec/main.h"
 #include "os/exit.h"
 #include "os/fork.h"
 #include "os/poller.h"
@@ -80,6 +81,7 @@ static void become(const char *name)
     in_related = true;
     wfi_alloc_unwatch(); /* a test of the parent's */
     wfi_record_forked(name);
+    wfi_main_forked();
     wfi_thread_set_name(name);
 }
 
