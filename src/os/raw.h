@@ -24,6 +24,16 @@
 #define WFI_RAW WFI_NO_SANITIZE
 #endif
 
+/*
+ * wfi_raw_call(number, a, b, c, d, e): the system call of that number.
+ *
+ * wfi_raw_clone(number, a, b, c, top, fn, arg): clone(2) or clone3(2), by number, with a stack of the
+ * child's own, on which it runs fn(arg), which does not return. `top` is the stack's upper end,
+ * aligned to 16; WFI_RAW_FRAME bytes below it are used, and what the call is told of the stack ends
+ * there. `c` is only of clone.
+ */
+#define WFI_RAW_FRAME 16
+
 #if defined(__x86_64__)
 
 WFI_RAW static inline long wfi_raw_call(long number, long a, long b, long c, long d, long e)
@@ -37,13 +47,6 @@ WFI_RAW static inline long wfi_raw_call(long number, long a, long b, long c, lon
                      : "rcx", "r11", "memory");
     return result;
 }
-
-/*
- * clone(2) or clone3(2), by number, with a stack of the child's own, on which it runs fn(arg), which
- * does not return. `top` is the stack's upper end, aligned to 16; WFI_RAW_FRAME bytes below it are
- * used, and what the call is told of the stack ends there. `c` is only of clone.
- */
-#define WFI_RAW_FRAME 16
 
 WFI_RAW static inline long wfi_raw_clone(long number, long a, long b, long c, void *top,
                                          void (*fn)(void *), void *arg)
