@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/head_lines.h"
 
+#include <stdint.h>
+#include <string.h>
+
 enum state {
     LINE_START,
     IN_METHOD, /* of the request line, the only one that is not a field */
@@ -43,6 +46,17 @@ static enum wfi_head_lines_end wrong_at_start(const struct wfi_head_lines *lines
     return WFI_HEAD_LINES_MORE;
 }
 
+/* Whether any of eight bytes is not plain; of a tab it says so too. What it computes is exact as to
+ * whether there is one, though not as to which. */
+static bool has_other(const char *bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    const uint64_t rubout = word ^ (ones * 0x7f);
+    return (((word - ones * ' ') & ~word) | ((rubout - ones) & ~rubout)) & tops;
+}
+
 /* Inside of a line: returns where that ends, or what is refused stands. */
 static size_t pass_within(struct wfi_head_lines *lines, const char *bytes, size_t i, size_t len)
 {
@@ -62,9 +76,15 @@ static size_t pass_within(struct wfi_head_lines *lines, const char *bytes, size_
             return i;
         lines->state = IN_LINE;
     }
-    while (i < len && is_plain(bytes[i]))
-        i++;
-    return i;
+    for (;;) {
+        while (len - i >= sizeof(uint64_t) && !has_other(bytes + i))
+            i += sizeof(uint64_t);
+        const size_t stop = len - i < sizeof(uint64_t) ? len : i + sizeof(uint64_t);
+        while (i < stop && is_plain(bytes[i]))
+            i++;
+        if (i < stop || i == len)
+            return i;
+    }
 }
 
 size_t wfi_head_lines_pass(struct wfi_head_lines *lines, const char *bytes, size_t len,
