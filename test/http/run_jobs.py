@@ -525,6 +525,22 @@ class Long(Case):
                 self.assertLess(ran.peak_bytes, little + (24 << 20))
                 self.assertGreaterEqual(out.tell(), 80_000_000)
 
+    def test_no_job_starts_too_far_ahead_of_what_is_printed(self):
+        # All between the first and the last are passed over; the last would end first.
+        with open(self.path("log"), "w") as file:
+            file.write(HEADING + "\n")
+            file.writelines(f"{i}\t:\t1.0\t 0.0\t0\t0\t0\t0\tx\n" for i in range(2, 70_000))
+        script = 'echo $0; [ $0 = 70000 ] && touch "$1/last"; [ $0 != 1 ] || { sleep 0.5; [ ! -e "$1/last" ]; }'
+        numbers = "".join(f"{i}\n" for i in range(1, 70_001))
+        self.check(run_list(numbers, "-j2", "-k", "--resume", "--joblog", self.path("log"), "sh", "-c",
+                            script, "{}", self.folder), "1\n70000\n")
+
+    def test_an_argument_list_that_the_system_refuses(self):
+        words = ["x" * 100_000] * 100
+        ran = run_list("\n".join(words), "-n100", "echo")
+        self.assertEqual((ran.status, ran.out, ran.lines),
+                         (1, b"", ["weft run: job 1: cannot run echo: Argument list too long"]))
+
     def test_many_jobs_at_once(self):
         count = 40 if weft.SANITIZED else 400
         ran = run(f"-j{count}", "-k", "sh", "-c", "sleep 0.2; echo $0", ":::", *range(count))
