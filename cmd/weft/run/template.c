@@ -97,7 +97,7 @@ static int read_word(struct template *t, const char *word, struct wf_error *rete
 {
     const char *from = word, *at = word;
     for (;;) {
-        struct part mark;
+        struct part mark = {0};
         size_t len = *at ? read_mark(&t->options, at, &mark) : 0;
         if (*at && !len) {
             at++;
