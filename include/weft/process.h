@@ -14,7 +14,9 @@
  *     err = wf_process_close(p);
  *
  * The process has a copy of what the program's memory was when wf_main or wf_processes_init was
- * called; all that changed since reaches it as an argument, or through what is made to be shared.
+ * called, and its working folder, environment and limits of then; all that changed since reaches it
+ * as an argument, or through what is made to be shared. What the program had touched by then makes
+ * every start slower, some 30 ms a GiB; what it touches later does not.
  * It is not the program's own child to wait for, has no standard input, and ends with the program
  * at the latest: who wants its work done joins it. What it writes to standard error arrives at the
  * program's. In it all of weft can be used but processes.
