@@ -3,25 +3,37 @@
 
 #include <stdint.h>
 
-static bool is_alnum(char c)
+/* What a character may stand in; a sum of these. */
+enum {
+    TOKEN = 1,
+    HOST_NAME = 2, /* RFC 3986's unreserved, sub-delims and escapes */
+    ADDRESS = 4,   /* between the brackets of an IPv6 address */
+    TARGET = 8,    /* all but '#': a fragment is not sent. What else RFC 3986 would have escaped,
+                      browsers send as it is */
+};
+
+/* By byte; what is not ASCII stands in none. target_test.c holds it against words. */
+static const unsigned char kinds[256] = {
+    /* clang-format off */
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 11, 8, 1, 11, 11, 11, 11, 10, 10, 11, 11, 10, 11, 15, 8,
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 12, 10, 8, 10, 8, 8,
+    8, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 8, 8, 8, 9, 11,
+    9, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 8, 9, 8, 11, 0,
+    /* clang-format on */
+};
+
+static bool is(unsigned kind, char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return kinds[(unsigned char)c] & kind;
 }
 
 bool wfi_is_token_char(char c)
 {
-    return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-/* Leaves out '#': a fragment is not sent. What else RFC 3986 would have escaped, browsers send. */
-static bool is_target_char(char c)
-{
-    return c > ' ' && c < 0x7f && c != '#';
-}
-
-static bool is_host_name_char(char c)
-{
-    return is_alnum(c) || (c != '\0' && strchr("-._~%!$&'()*+,;=", c));
+    return is(TOKEN, c);
 }
 
 /* Splits at the colon before the port. Returns false when it has not the form. */
@@ -30,13 +42,13 @@ static bool split_port(struct wfi_text authority, struct wfi_text *ret_host, uin
     size_t i = 0;
     if (authority.len > 0 && authority.ptr[0] == '[') {
         for (i = 1; i < authority.len && authority.ptr[i] != ']'; i++)
-            if (!is_alnum(authority.ptr[i]) && authority.ptr[i] != ':' && authority.ptr[i] != '.')
+            if (!is(ADDRESS, authority.ptr[i]))
                 return false;
         if (i == authority.len || i == 1)
             return false;
         i++;
     } else {
-        while (i < authority.len && is_host_name_char(authority.ptr[i]))
+        while (i < authority.len && is(HOST_NAME, authority.ptr[i]))
             i++;
     }
     if (i == 0)
@@ -90,7 +102,7 @@ const char *wfi_target_split(struct wfi_text target, bool is_options, struct wfi
 {
     struct wfi_target found = {.https = false};
     for (size_t i = 0; i < target.len; i++)
-        if (!is_target_char(target.ptr[i]))
+        if (!is(TARGET, target.ptr[i]))
             return "a character in the target that has to be escaped";
     if (wfi_text_is(target, "*")) {
         if (!is_options)
