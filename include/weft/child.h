@@ -258,6 +258,19 @@ WF_API int wf_child_signal(struct wf_child *child, int signo);
  */
 WF_API int wf_child_signal_all(struct wf_child *child, int signo);
 
+/*
+ * Ends the child and all that is in its group or session, also what it would leave behind: SIGTERM,
+ * and when the child has ended or `grace_ns` has passed, SIGKILL to whoever is left. Waits for the
+ * child's end, also when the caller is cancelled. A child whose end a wait has seen is left alone.
+ *
+ * grace_ns   0: no SIGTERM
+ * ret_exit   how it ended; may be NULL
+ *
+ * Returns 0, or -ECHILD (the program has taken the exit status away, see above).
+ * Context: thread or fiber; any number of callers.
+ */
+WF_API int wf_child_stop(struct wf_child *child, int64_t grace_ns, struct wf_exit *ret_exit);
+
 WF_END_DECLS
 
 #endif

@@ -27,8 +27,8 @@
 /*
  * wfi_raw_call(number, a, b, c, d, e): the system call of that number.
  *
- * wfi_raw_clone(number, a, b, c, top, fn, arg): clone(2) or clone3(2), by number, with a stack of the
- * child's own, on which it runs fn(arg), which does not return. `top` is the stack's upper end,
+ * wfi_raw_clone(number, a, b, c, top, fn, arg): clone(2) or clone3(2), by number, with a stack of
+ * the child's own, on which it runs fn(arg), which does not return. `top` is the stack's upper end,
  * aligned to 16; WFI_RAW_FRAME bytes below it are used, and what the call is told of the stack ends
  * there. `c` is only of clone.
  */

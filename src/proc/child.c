@@ -170,23 +170,63 @@ int wf_child_signal(struct wf_child *child, int signo)
     return err;
 }
 
-int wf_child_signal_all(struct wf_child *child, int signo)
+bool wfi_child_hold(struct wf_child *child)
 {
-    if (child->group == WF_CHILD_SAME_GROUP)
-        return wf_child_signal(child, signo);
     wfi_lock_lock(&child->lock);
-    bool gone = child->ended;
-    if (!gone)
-        child->holds++;
+    bool there = !child->reaped;
+    child->holds += there;
     wfi_lock_unlock(&child->lock);
-    if (gone)
-        return -ESRCH;
-    int err = child->group == WF_CHILD_SESSION ? wfi_session_signal(child->pid, signo)
-                                               : wfi_group_signal(child->pid, signo);
+    return there;
+}
+
+void wfi_child_release(struct wf_child *child)
+{
     wfi_lock_lock(&child->lock);
     if (--child->holds == 0 && child->ended)
         look(child);
     wfi_lock_unlock(&child->lock);
+}
+
+int wf_child_signal_all(struct wf_child *child, int signo)
+{
+    if (child->group == WF_CHILD_SAME_GROUP)
+        return wf_child_signal(child, signo);
+    if (!wfi_child_hold(child))
+        return -ESRCH;
+    int err = child->group == WF_CHILD_SESSION ? wfi_session_signal(child->pid, signo)
+                                               : wfi_group_signal(child->pid, signo);
+    wfi_child_release(child);
+    return err;
+}
+
+/* Until the end of one who was killed; whatever it takes. */
+static int wait_for_the_killed(struct wf_child *child)
+{
+    /* Without the means to wait as others do, a descriptor or memory, the thread waits: it will not
+     * be long. */
+    int err = wait_for_end(child, WF_FOREVER);
+    while (err && err != -ECHILD) {
+        wfi_pidfd_wait(child->process.fd);
+        err = wfi_child_look(child);
+    }
+    return err;
+}
+
+int wf_child_stop(struct wf_child *child, int64_t grace_ns, struct wf_exit *ret_exit)
+{
+    struct wf_shield shield;
+    bool held = wfi_child_hold(child);
+    wf_shield_enter(&shield, WF_FOREVER);
+    if (held && grace_ns > 0 && wf_child_signal_all(child, SIGTERM) == 0)
+        wait_for_end(child, wf_after(grace_ns));
+    if (held)
+        wf_child_signal_all(child, SIGKILL);
+    int err = wait_for_the_killed(child);
+    wf_shield_leave(&shield);
+    if (held)
+        wfi_child_release(child);
+    if (!err && ret_exit)
+        *ret_exit = child->end;
     return err;
 }
 
@@ -194,19 +234,8 @@ void wf_child_close(struct wf_child *child)
 {
     if (!child)
         return;
-    if (wfi_child_look(child) == -EAGAIN) {
-        struct wf_shield shield;
-        wf_child_signal_all(child, SIGKILL);
-        wf_shield_enter(&shield, WF_FOREVER);
-        /* Without the means to wait as others do, a descriptor or memory, the thread waits: one who
-         * is killed does not keep it long. */
-        int err = wait_for_end(child, WF_FOREVER);
-        while (err && err != -ECHILD) {
-            wfi_pidfd_wait(child->process.fd);
-            err = wfi_child_look(child);
-        }
-        wf_shield_leave(&shield);
-    }
+    if (wfi_child_look(child) == -EAGAIN)
+        wf_child_stop(child, 0, NULL);
     wfi_child_communicate_end(child);
     close_pipes(child);
     wfi_handle_close(&child->process);

@@ -49,6 +49,13 @@ struct wf_child {
 /* Notes the end, if it has come. Returns 0, -ECHILD (the status is lost), or -EAGAIN. */
 int wfi_child_look(struct wf_child *child);
 
+/*
+ * From hold to release the child's number stays its own: its end is seen, but it is reaped only by
+ * the release. Returns false when it has been reaped already; nothing is to be released then.
+ */
+bool wfi_child_hold(struct wf_child *child);
+void wfi_child_release(struct wf_child *child);
+
 /* Gives up what communicate holds; when the child is closed. */
 void wfi_child_communicate_end(struct wf_child *child);
 

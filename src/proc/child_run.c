@@ -82,21 +82,22 @@ static int explain_giving_up(const struct wf_run_options *options, int err, int 
     return err;
 }
 
-/* Ends the child by force and collects what is still to be had. Returns 0 when its end was seen. */
+/* Ends all that runs by force and collects what is still to be had. The child is held meanwhile, so
+ * that those it leaves behind can be killed even when it has ended by itself. */
 static void end_by_force(struct wf_child *child, const struct wf_run_options *options, bool drain,
                          struct wf_run_result *ret_result)
 {
     struct wf_shield shield;
     int64_t drain_ns = options->drain_ns == 0 ? DRAIN_NS : options->drain_ns;
     int err = -ETIMEDOUT;
+    bool held = wfi_child_hold(child);
     wf_shield_enter(&shield, WF_FOREVER);
     if (options->kill_grace_ns > 0 && wf_child_signal_all(child, SIGTERM) == 0)
         err = wf_child_communicate(child, NULL, 0, ret_result, wf_after(options->kill_grace_ns));
-    if (err) {
-        wf_child_signal_all(child, SIGKILL);
+    wf_child_signal_all(child, SIGKILL);
+    if (err)
         err = wf_child_communicate(child, NULL, 0, ret_result,
                                    drain && drain_ns > 0 ? wf_after(drain_ns) : WF_NOW);
-    }
     if (err) {
         wf_child_wait(child, NULL, WF_FOREVER);
         err = wf_child_communicate(child, NULL, 0, ret_result, WF_NOW);
@@ -104,6 +105,8 @@ static void end_by_force(struct wf_child *child, const struct wf_run_options *op
     if (err)
         wf_child_collect(child, ret_result);
     wf_shield_leave(&shield);
+    if (held)
+        wfi_child_release(child);
 }
 
 int wf_run(const struct wf_run_options *options, struct wf_run_result *ret_result,

@@ -788,6 +788,40 @@ static void graceful(void)
     wf_run_result_fini(&result);
 }
 
+static void leftovers(void)
+{
+    static const char text[] = "(trap '' TERM; exec sleep 100 >&- 2>&-) & echo up; sleep 100";
+    struct wf_run_result result;
+    struct wf_run_options options = {.child.shell = text, .kill_grace_ns = WF_SECONDS(30)};
+    run_out(&options, "up\n", &result);
+    check_int(result.exit.signal, SIGTERM);
+    wf_run_result_fini(&result);
+
+    int ends[2];
+    struct wf_exit end;
+    open_pipe(ends);
+    struct wf_pass_fd pass = {ends[1], 3};
+    struct wf_stdio pipe = {.kind = WF_STDIO_PIPE};
+    struct wf_child *child = spawn(
+        &(struct wf_child_options){.shell = text, .out = pipe, .pass = &pass, .pass_count = 1});
+    char up[3];
+    check_int(wf_stream_read_full(wf_child_out(child), up, 3, soon()), 3);
+    check_int(wf_child_stop(child, WF_SECONDS(30), &end), 0);
+    check_int(end.signal, SIGTERM);
+    check_int(wf_child_stop(child, 0, &end), 0);
+    check_int(wf_child_signal_all(child, SIGKILL), -ESRCH);
+    wf_child_close(child);
+    close(ends[1]);
+    expect_end(ends[0]);
+    close(ends[0]);
+}
+
+static void what_outlives_a_polite_end_is_killed(void **state)
+{
+    (void)state;
+    as_party(leftovers);
+}
+
 static void who_is_asked_first_may_end_by_itself(void **state)
 {
     (void)state;
@@ -1470,6 +1504,7 @@ int main(int argc, char **argv)
         PARTIES_TEST(a_deadline_ends_grandchildren_too),
         PARTIES_TEST(who_left_the_session_holds_nobody_up),
         PARTIES_TEST(who_is_asked_first_may_end_by_itself),
+        PARTIES_TEST(what_outlives_a_polite_end_is_killed),
         PARTIES_TEST(a_deadline_ends_endless_output),
         PARTIES_TEST(input_that_is_not_read_hurts_nobody),
         PARTIES_TEST(a_signal_ends_no_wait),

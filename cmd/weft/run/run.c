@@ -273,13 +273,7 @@ WF_TASK_DEFINE(run_drain)
 /* By force, with all that it has started. */
 static void end_child(struct wf_child *child, struct wf_exit *end)
 {
-    WF_SHIELD(WF_FOREVER) {
-        wf_child_signal_all(child, SIGTERM);
-        if (wf_child_wait(child, end, wf_after(GRACE_NS)) == -ETIMEDOUT) {
-            wf_child_signal_all(child, SIGKILL);
-            wf_child_wait(child, end, WF_FOREVER);
-        }
-    }
+    wf_child_stop(child, GRACE_NS, end);
 }
 
 static void wait_for_child(struct wf_child *child, wf_deadline deadline, struct outcome *outcome)
