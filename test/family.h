@@ -124,7 +124,7 @@ static inline void *family_unpack(const char *type, const struct family_parcel *
 static inline uint64_t family_blocks(void)
 {
     struct wf_shared_usage usage;
-    wf_shared_usage(&usage);
+    wf_shared_measure(&usage);
     return usage.blocks;
 }
 

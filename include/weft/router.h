@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which route a request takes: patterns of paths in, for a method and a path the value that was given
- * with the pattern, and the parameters found in the path.
+ * Which route a request takes: patterns of paths in, for a method and a path the value that was
+ * given with the pattern, and the parameters found in the path.
  *
  *     wf_router_create(&router, NULL);
  *     wf_router_add(router, "GET", "/users/{id:uint}", show_user, &error);
@@ -19,13 +19,13 @@
  *                   without %2F; only as the last segment
  *
  * Where several patterns fit, the one whose first different segment is more particular wins: a text
- * before int, before uint, before a segment, before path. A parameter of which the type does not fit
+ * before int, before uint, before a segment, before path. A parameter whose type does not fit
  * is not there: /users/x is not found above, rather than wrong.
  *
  * A path is compared segment by segment after its escapes are undone, so that %2F in a segment does
- * not end it. An escape that is none, one of NUL, and the segments . and .. are refused wherever they
- * stand; so a {rest:path} is a relative name that leads nowhere but below, unless a symbolic link
- * does. A path with a slash at its end is another path than the same one without.
+ * not end it. An escape that is none, one of NUL, and the segments . and .. are refused wherever
+ * they stand; so a {rest:path} is a relative name that leads nowhere but below, unless a symbolic
+ * link does. A path with a slash at its end is another path than the same one without.
  *
  * A router is filled by one caller; from then on any number of them may search it at once.
  */
@@ -76,14 +76,14 @@ WF_API void wf_router_destroy(struct wf_router *router);
 /*
  * Adds a route.
  *
- * method    "GET" and so on, or "*" for every method that the pattern has not otherwise. A route for
- *           GET is also that for HEAD, unless HEAD has one of its own.
+ * method    "GET" and so on, or "*" for every method that the pattern has not otherwise. A route
+ *           for GET is also that for HEAD, unless HEAD has one of its own.
  * pattern   copied.
  * value     what a search is to find; not NULL.
  *
  * Returns 0, or
- *   -EINVAL   the pattern or the method is malformed, or value is NULL; the text says what. Patterns
- *             are written without escapes, so % ? and # are refused, and so are braces in a text
+ *   -EINVAL   the pattern or the method is malformed, or value is NULL; the text says what.
+ *             Patterns are written without escapes, so % ? and # are refused, as are braces in a text
  *   -EEXIST   the method has a route for that pattern, or for one that differs in names only
  *   -ENOMEM
  * Context: any, never blocks; one caller, nobody searching.

@@ -42,7 +42,7 @@ struct wf_shared_usage {
  * How much of what can be shared is in use, by all processes together.
  * Context: any, never blocks for long; any number of callers.
  */
-WF_API void wf_shared_usage(struct wf_shared_usage *ret_usage);
+WF_API void wf_shared_measure(struct wf_shared_usage *ret_usage);
 
 /*
  * Gives back an item that was taken whole (wf_shared_queue_take, wf_shared_pipe_take). NULL is

@@ -206,7 +206,7 @@ static void members_come_and_go(void **state)
         struct family_process p;
         family_start(&p, i % 2 ? uses_some : uses_none, NULL, 0);
         family_join(&p);
-        wf_shared_usage(&usage);
+        wf_shared_measure(&usage);
         assert_int_equal(usage.processes, 1);
         assert_int_equal(usage.blocks, blocks);
     }

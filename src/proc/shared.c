@@ -168,7 +168,7 @@ void wf_shared_free(const void *item)
         wfi_arena_free((void *)(uintptr_t)item);
 }
 
-void wf_shared_usage(struct wf_shared_usage *ret_usage)
+void wf_shared_measure(struct wf_shared_usage *ret_usage)
 {
     struct wfi_arena_usage usage;
     wfi_arena_usage(&usage);

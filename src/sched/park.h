@@ -4,16 +4,16 @@
  * parked here and woken here; no other file knows which of the two it is.
  *
  * The parties
- *   struct wfi_waiter     who waits: one per fiber (in its control block) and one per thread (in its
+ *   struct wfi_waiter     who waits: one per fiber (in its control block), one per thread (in its
  *                         thread record). A party is in at most one wait at a time.
- *   struct wfi_wait_node  its place in one queue, in the frame of the waiting call. A select has one
+ *   struct wfi_wait_node  its place in one queue, in the frame of the waiting call. A select has a
  *                         node per clause, all pointing to the one waiter.
  *
  * A wait, step by step
  *   1. fast path: one atomic operation on the primitive; success ends it.
  *   2. take the queue's lock, check again; success ends it.
  *   3. wfi_wait_begin() makes the outcome word PENDING; link the node(s).
- *   4. wfi_park() looks for cancellation, sleeps, and gives up the lock(s) when, and not before, the
+ *   4. wfi_park() looks for cancellation, sleeps, and gives up the lock(s) when, not before, the
  *      party can be resumed: on a fiber, the code that runs next on the worker releases them after
  *      the registers have been saved.
  *   5. whoever wants to end the wait competes for the outcome word with one compare-and-swap from
