@@ -122,6 +122,23 @@ WF_API int wf_response_write(struct wf_response *response, const void *data, siz
  */
 WF_API int wf_response_flush(struct wf_response *response);
 
+/*
+ * Answers with a file, or the part that Range asks for, or 304 or 412 where the client's conditions
+ * say so; ETag and Last-Modified tell it apart from what it was before. Bytes that are in no memory
+ * yet are waited for on the calling worker.
+ *
+ * path           of the file, as the system has it: what is made of a request is the caller's to
+ *                check
+ * content_type   NULL: by the path's suffix
+ *
+ * Returns as above, or, before anything was made,
+ *   -ENOENT, -EACCES, -ENAMETOOLONG, -ELOOP, -EMFILE, ...
+ *   -EISDIR   it is a directory
+ * Context: thread or fiber.
+ */
+WF_API int wf_response_file(struct wf_response *response, const char *path,
+                            const char *content_type);
+
 /* A server-sent event; all but `data` may be NULL, and `data` have several lines. */
 struct wf_sse {
     const char *event, *id, *data;

@@ -124,6 +124,19 @@ WF_API int wf_server_route(struct wf_server *server, const struct wf_route *rout
                            struct wf_error *reterr);
 
 /*
+ * A handler that answers with the files of a folder: `.handler = wf_serve_folder, .arg = "/srv"`,
+ * on a path that ends with {path:path}: "/static/{path:path}". A path that ends with a slash gives
+ * index.html there; a folder without the slash is redirected. Nothing above the folder is reached,
+ * but where a symbolic link leads.
+ *
+ * folder   a path, a char pointer that stays the caller's
+ *
+ * Returns as wf_response_file.
+ * Context: thread or fiber.
+ */
+WF_API int wf_serve_folder(struct wf_request *request, struct wf_response *response, void *folder);
+
+/*
  * Listens at `endpoint` too; see wf_listener_open for both arguments. Connections are accepted once
  * the server is started.
  *

@@ -96,11 +96,12 @@ ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline)
 static ssize_t fill_idle(struct wfi_connection *c)
 {
     wf_deadline deadline = wf_after(c->server->options.idle_ns), kept = wf_after(KEPT_NS);
-    /* Sequentially consistent: whoever stops the server sees this connection idle, or this sees
-     * that the server stops when it has answered. */
+    /* Sequentially consistent: whoever ends idle connections sees that this is one, or this sees
+     * that they are being ended; then only what has come already counts. */
     wfi_store(&c->idle, true);
-    ssize_t n = wfi_connection_fill(c, wf_earlier(kept, deadline));
-    if (n == -ETIMEDOUT && kept.ns < deadline.ns) {
+    bool ending = wfi_load(&c->server->ending_idle);
+    ssize_t n = wfi_connection_fill(c, ending ? WF_NOW : wf_earlier(kept, deadline));
+    if (n == -ETIMEDOUT && !ending && kept.ns < deadline.ns) {
         wfi_free(c->in);
         c->in = NULL;
         wfi_buffer_reset(&c->out);
@@ -244,14 +245,14 @@ static void answer_error(struct wfi_connection *c, const struct outcome *outcome
 static bool finish_answer(struct wfi_connection *c, const struct outcome *outcome)
 {
     struct wf_response *response = &c->response;
+    if (response->state == WFI_RESPONSE_DONE && !c->broken)
+        return true;
     if (wfi_load(&c->client_gone)) {
         wfi_count(&c->server->canceled, 1);
         return false;
     }
     if (c->broken)
         return false;
-    if (response->state == WFI_RESPONSE_DONE)
-        return true;
     if (outcome->code && response->state == WFI_RESPONSE_NONE)
         answer_error(c, outcome);
     else if (outcome->code)

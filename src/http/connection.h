@@ -125,11 +125,12 @@ struct wf_server {
     struct wf_future *serving; /* the owner's; NULL before start and after stop */
     bool started;
     WFI_ATOMIC(bool) stopping;
-    WFI_ATOMIC(int64_t) stop_ns; /* the deadline; written before `stopping` */
-    bool broke_off;              /* by the serving task, read after it has ended */
-    struct wf_event wake;        /* the serving task: stop, a handler to look after, the last end */
-    struct wf_event room;        /* acceptors: fewer connections than the limit */
-    WFI_ATOMIC(bool) looking;    /* the serving task looks for clients that have gone */
+    WFI_ATOMIC(int64_t) stop_ns;  /* the deadline; written before `stopping` */
+    WFI_ATOMIC(bool) ending_idle; /* idle connections are not waited for any more */
+    bool broke_off;               /* by the serving task, read after it has ended */
+    struct wf_event wake;     /* the serving task: stop, a handler to look after, the last end */
+    struct wf_event room;     /* acceptors: fewer connections than the limit */
+    WFI_ATOMIC(bool) looking; /* the serving task looks for clients that have gone */
     WFI_ATOMIC(uint32_t) looks;
     WFI_ATOMIC(uint64_t) connections, open, requests, refused, canceled;
     struct wf_mutex lock;

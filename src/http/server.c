@@ -121,6 +121,7 @@ static void look(struct wf_server *server)
 /* Ends those that are idle; the others end after their answer. */
 static void end_idle(struct wf_server *server)
 {
+    wfi_store(&server->ending_idle, true); /* before `idle` is read: see fill_idle */
     lock_connections(server);
     struct wfi_link *link = wfi_list_first(&server->list);
     for (; link; link = wfi_list_next(&server->list, link)) {

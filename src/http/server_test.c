@@ -16,6 +16,7 @@
 #include <string.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weft/event.h>
@@ -481,6 +482,95 @@ static void json_in_and_out(void **state)
     wf_server_destroy(server);
 }
 
+static void files_and_parts_of_them(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/weft_server_test_XXXXXX", path[64], request[200];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/a b.txt", folder);
+    FILE *file = fopen(path, "w");
+    fputs("0123456789", file);
+    fclose(file);
+    const struct wf_route route = {
+        .method = "GET", .path = "/f/{path:path}", .handler = wf_serve_folder, .arg = folder};
+    struct wf_server *server = start(NULL, &route, 1);
+    const char *text = ask(server, "GET /f/a%20b.txt HTTP/1.1\r\n" CLOSE);
+    assert_non_null(strstr(text, "Content-Type: text/plain"));
+    assert_non_null(strstr(text, "Content-Length: 10\r\n"));
+    assert_non_null(strstr(text, "\r\n\r\n0123456789"));
+    const char *tag = strstr(text, "ETag: ");
+    assert_non_null(tag);
+    snprintf(request, sizeof request, "GET /f/a%%20b.txt HTTP/1.1\r\nIf-None-Match: %.*s\r\n%s",
+             (int)strcspn(tag + 6, "\r"), tag + 6, CLOSE);
+    text = ask(server, request);
+    assert_memory_equal(text, "HTTP/1.1 304 ", 13);
+    assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+    text = ask(server, "HEAD /f/a%20b.txt HTTP/1.1\r\n" CLOSE);
+    assert_non_null(strstr(text, "Content-Length: 10\r\n"));
+    assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+    answers(server, "GET /f/a%20b.txt HTTP/1.1\r\nRange: bytes=3-5\r\n" CLOSE, "\r\n\r\n345");
+    answers(server, "GET /f/a%20b.txt HTTP/1.1\r\nRange: bytes=-2\r\n" CLOSE,
+            "Content-Range: bytes 8-9/10\r\n");
+    answers(server, "GET /f/a%20b.txt HTTP/1.1\r\nRange: bytes=10-\r\n" CLOSE, "HTTP/1.1 416 ");
+    answers(server, "GET /f/a%20b.txt HTTP/1.1\r\nIf-Match: \"x\"\r\n" CLOSE, "HTTP/1.1 412 ");
+    answers(server, "GET /f/none HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404 ");
+    answers(server, "GET /f/ HTTP/1.1\r\n" CLOSE, "HTTP/1.1 404 ");
+    answers(server, "GET /f/../x HTTP/1.1\r\n" CLOSE, "HTTP/1.1 400 ");
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/sub", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    answers(server, "GET /f/sub HTTP/1.1\r\n" CLOSE, "Location: /f/sub/\r\n");
+    snprintf(path, sizeof path, "%s/sub/index.html", folder);
+    file = fopen(path, "w");
+    fputs("<p>index", file);
+    fclose(file);
+    answers(server, "GET /f/sub/ HTTP/1.1\r\n" CLOSE, "\r\n\r\n<p>index");
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/sub", folder);
+    rmdir(path);
+    rmdir(folder);
+    wf_server_destroy(server);
+}
+
+static void a_large_file_is_sent_whole(void **state)
+{
+    (void)state;
+    enum { BYTES = 3000000 };
+    char folder[] = "/tmp/weft_server_test_XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/big", folder);
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < BYTES; i++)
+        putc(i * 7 >> 4, file);
+    fclose(file);
+    const struct wf_route route = {
+        .path = "/{path:path}", .handler = wf_serve_folder, .arg = folder};
+    struct wf_server *server = start(NULL, &route, 1);
+    struct client client;
+    dial(&client, server);
+    say(&client, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+    while (!strstr(client.text, "\r\n\r\n")) { /* byte by byte, so that the body is left */
+        assert_int_equal(wf_stream_read(client.stream, client.text + client.len++, 1, soon()), 1);
+        client.text[client.len] = '\0';
+    }
+    for (int i = 0; i < BYTES;) {
+        char buf[8192];
+        size_t want = BYTES - i < (int)sizeof buf ? (size_t)(BYTES - i) : sizeof buf;
+        ssize_t n = wf_stream_read(client.stream, buf, want, soon());
+        assert_true(n > 0);
+        for (ssize_t at = 0; at < n; at++, i++)
+            if (buf[at] != (char)(i * 7 >> 4))
+                fail_msg("byte %d differs", i);
+    }
+    forget(&client); /* and the connection goes on */
+    say(&client, "GET /no HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(&client, "HTTP/1.1 404 ");
+    hang_up(&client);
+    wf_server_destroy(server);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* ---- handlers that wait ---- */
 
 struct waiter {
@@ -931,6 +1021,8 @@ int main(void)
         cmocka_unit_test(what_would_break_an_answer_is_refused),
         cmocka_unit_test(errors_have_their_status),
         cmocka_unit_test(json_in_and_out),
+        cmocka_unit_test(files_and_parts_of_them),
+        cmocka_unit_test(a_large_file_is_sent_whole),
         cmocka_unit_test(a_client_that_goes_away_cancels_its_handler),
         cmocka_unit_test(a_half_closed_client_may_have_its_answer),
         cmocka_unit_test(a_handler_has_its_time),
