@@ -9,6 +9,7 @@ extern const struct command crawl_command;
 extern const struct command get_command;
 extern const struct command race_command;
 extern const struct command run_command;
+extern const struct command serve_command;
 extern const struct command site_command;
 
 #endif

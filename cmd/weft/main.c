@@ -9,7 +9,7 @@
 #include "man.h"
 
 static const struct command *const commands[] = {
-    &crawl_command, &get_command, &race_command, &run_command, &site_command,
+    &crawl_command, &get_command, &race_command, &run_command, &serve_command, &site_command,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
