@@ -83,7 +83,7 @@ WF_API void wf_router_destroy(struct wf_router *router);
  *
  * Returns 0, or
  *   -EINVAL   the pattern or the method is malformed, or value is NULL; the text says what.
- *             Patterns are written without escapes, so % ? and # are refused, as are braces in a text
+ *             Patterns are written without escapes, so % ? and # are refused, as are braces in text
  *   -EEXIST   the method has a route for that pattern, or for one that differs in names only
  *   -ENOMEM
  * Context: any, never blocks; one caller, nobody searching.
