@@ -31,7 +31,8 @@
  * ended with its worker, and counts as cancelled. The same holds for the deadline of a scope.
  *
  * Each worker runs one task at a time, on its only thread but one. A task may submit to the
- * executor it runs on (wf_task_executor) and wait: another worker is started for as long.
+ * executor it runs on (wf_task_executor) and wait: another worker is started for as long, up to 256
+ * of them.
  */
 #ifndef WEFT_PROCESSES_H
 #define WEFT_PROCESSES_H
@@ -43,7 +44,7 @@ WF_BEGIN_DECLS
 
 struct wf_processes_options {
     /* Workers at most, started as they are needed. 0: one for each CPU that affinity and control
-     * group quota leave to this process. */
+     * group quota leave to this process. Not above 1,024. */
     int workers;
 
     /* Shown in dumps and errors; NULL: "processes" and the number of the executor. */

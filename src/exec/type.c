@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <weft/task.h>
+#include "exec/type.h"
 
 #include "os/lock.h"
 
@@ -49,6 +49,16 @@ const struct wf_task_type *wf_task_find(const char *name)
     for (struct wf_task_entry *e = tasks; e && !found; e = e->next)
         if (strcmp(e->type->name, name) == 0)
             found = e->type;
+    wfi_lock_unlock(&lock);
+    return found;
+}
+
+bool wfi_task_is_registered(const struct wf_task_type *type)
+{
+    bool found = false;
+    wfi_lock_lock(&lock);
+    for (struct wf_task_entry *e = tasks; e && !found; e = e->next)
+        found = e->type == type;
     wfi_lock_unlock(&lock);
     return found;
 }

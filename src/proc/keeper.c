@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "base/alloc.h"
+#include "exec/type.h"
 #include "os/ancillary.h"
 #include "os/region.h"
 #include "os/signal.h"
@@ -85,6 +86,17 @@ void wfi_keeper_send(struct wfi_pool_worker *worker, struct wfi_control *head, v
     wfi_poller_watch(worker->pool->poller, worker->control, WFI_POLL_READ | WFI_POLL_WRITE, worker);
 }
 
+/* Stands for a task whose module only workers have loaded. */
+static const struct wf_task_type late_type = {.name = "(a module's task)", .abi = WF_TASK_ABI};
+
+/* A type that a worker names: it is looked up, not looked at. NULL: there is none. */
+static const struct wf_task_type *known_type(const struct wfi_control *head)
+{
+    if (wfi_task_is_registered(head->type))
+        return head->type;
+    return head->flags & WFI_SLOT_PREFIX ? &late_type : NULL;
+}
+
 /* The task of a task. */
 static void take_submit(struct wfi_pool_worker *worker, const struct wfi_control_message *message,
                         int fd)
@@ -93,7 +105,8 @@ static void take_submit(struct wfi_pool_worker *worker, const struct wfi_control
     struct wfi_pool *pool = worker->pool;
     struct wfi_item *item = wfi_zalloc(sizeof *item);
     void *bytes = fd < 0 ? wfi_alloc(head->bytes ? head->bytes : 1) : NULL;
-    if (!item || (fd < 0 && !bytes) || head->priority < -3 || head->priority > 3) {
+    const struct wf_task_type *type = known_type(head);
+    if (!item || (fd < 0 && !bytes) || !type || head->priority < -3 || head->priority > 3) {
         wfi_free(item);
         wfi_free(bytes);
         if (fd >= 0)
@@ -101,13 +114,13 @@ static void take_submit(struct wfi_pool_worker *worker, const struct wfi_control
         struct wfi_control answer = {.kind = WFI_CONTROL_ANSWER,
                                      .id = head->id,
                                      .outcome = WFI_OUTCOME_FAILED,
-                                     .code = -ENOMEM};
+                                     .code = type ? -ENOMEM : WF_ENOTWIRE};
         wfi_keeper_send(worker, &answer, NULL, -1);
         return;
     }
     if (bytes)
         memcpy(bytes, message->payload, head->bytes);
-    item->parcel = (struct wfi_parcel){.type = head->type,
+    item->parcel = (struct wfi_parcel){.type = type,
                                        .flags = head->flags,
                                        .items = head->items,
                                        .bytes = bytes,
@@ -273,8 +286,14 @@ static struct wfi_pool_worker *choose_place(struct wfi_pool *pool)
         free_place->index = pool->places;
         pool->workers[pool->places++] = free_place;
     }
-    if (free_place)
+    if (free_place) {
         free_place->state = WFI_PLACE_STARTING;
+    } else {
+        struct wf_error error;
+        wf_error_set(&error, -EAGAIN, "executor %s: %u workers wait for tasks of their tasks",
+                     pool->base.name, pool->places);
+        wfi_pool_fail_queued(pool, &error);
+    }
     return free_place;
 }
 
