@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The processes engine: how a task gets to a worker and back.
- *
- * A task is packed when it is submitted (parcel.h) and queued. Workers are given tasks in advance,
- * as many as make about DEPTH_NS of work, so that a worker with short tasks need not wait for the
- * pool in between; what a worker has not begun can be taken back, for a worker that is idle or
- * because the task is cancelled. Only while no more workers may be started: else the task waits for
- * the new one.
- *
- * Who collects. A worker rings for the keeper only where the keeper, before it slept, said so. A
- * thread that waits for a future collects by itself for a moment (`attend`): meanwhile no bell is
- * wanted. So a task that is submitted and waited for costs no wake-up in this process.
+ * The processes engine as an executor: submitting, cancelling, shutting, and making a pool. A task
+ * is packed when it is submitted (parcel.h) and queued; how it goes on is in pool_dispatch.c.
  */
 #include "proc/pool.h"
 
@@ -19,664 +10,16 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "exec/main.h"
 #include "exec/scope.h"
-#include "os/ancillary.h"
 #include "os/cpu.h"
-#include "os/resident.h"
 #include "os/sanitizer.h"
-#include "os/socket.h"
-#include "os/wakefd.h"
-#include "os/word.h"
-#include "proc/codec.h"
 #include "proc/pool_worker.h"
-#include "sched/registry.h"
-#include "sync/local.h"
 
 enum {
-    DEPTH_NS = 100000, /* work that a worker is given ahead: two wake-ups across CPUs */
-    DEPTH_MAX = 64,
-    LONG_NS = 20000000,   /* above this a round trip is nothing: no task is given ahead */
-    ATTEND_NS = 50000,    /* a wake-up across CPUs */
-    LOOKS_PER_YIELD = 32, /* a microsecond or two */
     RESTARTS_PER_WORKER = 10,
     RESTARTS_WITHIN_S = 10,
     GRACE_S = 2,
 };
-
-/* Lists */
-
-void wfi_items_push(struct wfi_items *items, struct wfi_item *item)
-{
-    item->next = NULL;
-    if (items->last)
-        items->last->next = item;
-    else
-        items->first = item;
-    items->last = item;
-}
-
-void wfi_items_push_front(struct wfi_items *items, struct wfi_item *item)
-{
-    item->next = items->first;
-    items->first = item;
-    if (!items->last)
-        items->last = item;
-}
-
-struct wfi_item *wfi_items_pop(struct wfi_items *items)
-{
-    struct wfi_item *item = items->first;
-    if (!item)
-        return NULL;
-    items->first = item->next;
-    if (!items->first)
-        items->last = NULL;
-    return item;
-}
-
-static void items_remove(struct wfi_items *items, struct wfi_item *item)
-{
-    struct wfi_item *before = NULL;
-    for (struct wfi_item *at = items->first; at != item; at = at->next)
-        before = at;
-    if (before)
-        before->next = item->next;
-    else
-        items->first = item->next;
-    if (items->last == item)
-        items->last = before;
-}
-
-/* Ends */
-
-void wfi_pool_fail(struct wfi_pool *pool, struct wfi_item *item, int code,
-                   const struct wf_error *error)
-{
-    wfi_answer_fini(&item->answer);
-    item->answer.outcome = WFI_OUTCOME_FAILED;
-    item->answer.code = code;
-    struct wf_error *copy = error ? wfi_alloc(sizeof *copy) : NULL;
-    if (copy)
-        *copy = *error;
-    item->answer.error = copy;
-    wfi_items_push(&pool->ended, item);
-}
-
-void wfi_pool_drop(struct wfi_pool *pool, struct wfi_item *item)
-{
-    wfi_answer_fini(&item->answer);
-    item->answer.outcome = WFI_OUTCOME_CANCELED;
-    item->answer.code = -ECANCELED;
-    wfi_items_push(&pool->ended, item);
-}
-
-static void item_free(struct wfi_item *item)
-{
-    wfi_parcel_fini(&item->parcel);
-    wfi_answer_fini(&item->answer);
-    wfi_free(item);
-}
-
-/* The task of a task: its answer goes on to the worker that submitted it. Under the lock. */
-static void answer_origin(struct wfi_pool *pool, struct wfi_item *item)
-{
-    struct wfi_pool_worker *origin = pool->workers[item->origin];
-    if (origin->serial == item->origin_serial &&
-        (origin->state == WFI_PLACE_LIVE || origin->state == WFI_PLACE_STOPPING)) {
-        struct wfi_answer *answer = &item->answer;
-        struct wfi_control head = {.kind = WFI_CONTROL_ANSWER,
-                                   .id = item->origin_id,
-                                   .outcome = answer->outcome,
-                                   .code = answer->code,
-                                   .bytes = answer->len};
-        void *bytes = answer->bytes;
-        if (answer->error) {
-            answer->error->code = answer->code;
-            bytes = answer->error;
-            head.bytes = sizeof *answer->error;
-        }
-        answer->error = NULL;
-        answer->bytes = NULL;
-        origin->nested--;
-        wfi_keeper_send(origin, &head, bytes, answer->fd);
-        answer->fd = -1;
-    }
-    item_free(item);
-}
-
-static void bury_tombstone(struct wfi_item *item)
-{
-    wfi_future_release(item->f, WFI_FUTURE_ENGINE);
-    item_free(item);
-}
-
-static void finish(struct wfi_item *item)
-{
-    if (item->tombstone) {
-        bury_tombstone(item);
-        return;
-    }
-    wfi_parcel_end(&item->parcel, item->f, &item->answer);
-    wfi_free(item);
-}
-
-/* Tells workers of what is new in their rings. */
-static void publish(struct wfi_pool *pool)
-{
-    for (unsigned i = 0; i < pool->places; i++) {
-        struct wfi_pool_worker *worker = pool->workers[i];
-        if (worker->tail == worker->published || !worker->ring)
-            continue;
-        worker->published = worker->tail;
-        if (wfi_ring_publish(worker->ring, worker->tail))
-            wfi_word_wake(&worker->ring->asleep, 1);
-    }
-}
-
-void wfi_pool_unlock(struct wfi_pool *pool)
-{
-    struct wfi_items ended = {NULL, NULL};
-    struct wfi_item *item;
-    while ((item = wfi_items_pop(&pool->ended)))
-        if (item->f)
-            wfi_items_push(&ended, item);
-        else
-            answer_origin(pool, item);
-    if (ended.first)
-        pool->finishing++;
-    publish(pool);
-    wfi_lock_unlock(&pool->lock);
-    if (!ended.first)
-        return;
-    while ((item = wfi_items_pop(&ended)))
-        finish(item);
-    wfi_lock_lock(&pool->lock);
-    pool->finishing--;
-    if (pool->closed && !pool->finishing)
-        wfi_keeper_prod(pool);
-    wfi_lock_unlock(&pool->lock);
-}
-
-/* The queue */
-
-static bool queue_is_full(const struct wfi_pool *pool)
-{
-    size_t max = pool->options.queue_max, free_places = pool->max;
-    if (!max)
-        return false;
-    for (unsigned i = 0; i < pool->places; i++) {
-        const struct wfi_pool_worker *worker = pool->workers[i];
-        if (free_places && worker->outstanding && !worker->nested)
-            free_places--;
-    }
-    return pool->queued >= max + free_places;
-}
-
-/* Lets in as many submitters as there is room for; each is counted from here on. */
-static void admit(struct wfi_pool *pool, struct wfi_wake_list *wake)
-{
-    struct wfi_wait_node *node;
-    while (!queue_is_full(pool) && (node = wfi_wait_claim_first(&pool->submitters))) {
-        node->amount = 1;
-        pool->queued++;
-        wfi_wake_list_add(wake, node);
-    }
-}
-
-static void unqueued(struct wfi_pool *pool)
-{
-    struct wfi_wake_list wake = {NULL, NULL};
-    pool->queued--;
-    if (!pool->submitters.first)
-        return;
-    admit(pool, &wake);
-    wfi_wake_all(&wake);
-}
-
-/* PENDING to RUNNING on behalf of the pool. */
-static bool take(struct wfi_pool *pool, struct wf_future *f)
-{
-    uint32_t word = wfi_load_acquire(&f->state);
-    while (wfi_future_state(word) == WF_FUTURE_PENDING)
-        if (wfi_cas(&f->state, &word,
-                    (word & ~(uint32_t)(WFI_FUTURE_STATE | WFI_FUTURE_COUNTED)) |
-                        WF_FUTURE_RUNNING)) {
-            wfi_locals_release(f->locals); /* they are packed */
-            if (word & WFI_FUTURE_COUNTED)
-                unqueued(pool);
-            return true;
-        }
-    return false;
-}
-
-/* Marks a PENDING future as queued; false when it was cancelled meanwhile. */
-static bool count(struct wf_future *f)
-{
-    uint32_t word = wfi_load_relaxed(&f->state);
-    while (wfi_future_state(word) == WF_FUTURE_PENDING)
-        if (wfi_cas(&f->state, &word, word | WFI_FUTURE_COUNTED))
-            return true;
-    return false;
-}
-
-/* Somebody else has ended it: only the ENGINE bit is left to be given up. */
-static void drop_tombstone(struct wfi_pool *pool, struct wfi_item *item)
-{
-    item->tombstone = true;
-    wfi_items_push(&pool->ended, item);
-}
-
-static void forget(struct wf_executor *base)
-{
-    struct wfi_pool *pool = wfi_pool_of(base);
-    struct wfi_items dead = {NULL, NULL};
-    struct wfi_item *item;
-    wfi_lock_lock(&pool->lock);
-    unqueued(pool);
-    /* 64: below that tombstones cost less than looking for them. */
-    if (pool->entries > 64 && pool->entries / 2 > pool->queued)
-        for (int i = 0; i < WFI_POOL_PRIORITIES; i++) {
-            struct wfi_items kept = {NULL, NULL};
-            while ((item = wfi_items_pop(&pool->queues[i])))
-                if (item->f && wf_future_state(item->f) != WF_FUTURE_PENDING) {
-                    wfi_items_push(&dead, item);
-                    pool->entries--;
-                } else {
-                    wfi_items_push(&kept, item);
-                }
-            pool->queues[i] = kept;
-        }
-    wfi_lock_unlock(&pool->lock);
-    while ((item = wfi_items_pop(&dead)))
-        bury_tombstone(item);
-}
-
-static struct wfi_item *queue_pop(struct wfi_pool *pool)
-{
-    for (int i = 0; i < WFI_POOL_PRIORITIES; i++) {
-        struct wfi_item *item = wfi_items_pop(&pool->queues[i]);
-        if (item) {
-            pool->entries--;
-            return item;
-        }
-    }
-    return NULL;
-}
-
-/* Handing out */
-
-static unsigned depth_of(const struct wfi_pool_worker *worker)
-{
-    if (!worker->average_ns || worker->average_ns > LONG_NS)
-        return 1;
-    int64_t ahead = DEPTH_NS / worker->average_ns;
-    return 1 + (unsigned)(ahead < 1 ? 1 : ahead > DEPTH_MAX ? DEPTH_MAX : ahead);
-}
-
-static bool takes_tasks(const struct wfi_pool_worker *worker)
-{
-    const struct wfi_pool *pool = worker->pool;
-    return worker->state == WFI_PLACE_LIVE && !worker->nested && !worker->corrupt &&
-           worker->tail - worker->consumed < WFI_RING_SLOTS &&
-           !(pool->options.tasks_max && worker->given >= pool->options.tasks_max);
-}
-
-/* Who gets the next task: one that is idle, or, if there are as many as may be, the one with the
- * least to do. NULL: nobody, now. */
-static struct wfi_pool_worker *pick(struct wfi_pool *pool)
-{
-    struct wfi_pool_worker *idle = NULL, *least = NULL;
-    unsigned working = 0, coming = 0;
-    for (unsigned i = 0; i < pool->places; i++) {
-        struct wfi_pool_worker *worker = pool->workers[i];
-        if (worker->state == WFI_PLACE_EMPTY || worker->nested)
-            continue;
-        if (worker->state == WFI_PLACE_STARTING)
-            coming++;
-        else if (worker->outstanding)
-            working++;
-        if (!takes_tasks(worker))
-            continue;
-        if (!worker->outstanding && !idle)
-            idle = worker;
-        else if (worker->outstanding && worker->outstanding < depth_of(worker) &&
-                 (!least || worker->outstanding < least->outstanding))
-            least = worker;
-    }
-    if (idle && working < pool->max)
-        return idle;
-    return working + coming >= pool->max ? least : NULL;
-}
-
-/* Puts a task that is RUNNING already into the worker's ring; false: there is no room. */
-static bool assign(struct wfi_pool_worker *worker, struct wfi_item *item)
-{
-    struct wfi_slot *slot = wfi_ring_slot(worker->ring, worker->tail);
-    struct wfi_parcel *parcel = &item->parcel;
-    const void *bytes = wfi_parcel_bytes(parcel, item->f);
-    if (!bytes) {
-        if (wfi_ancillary_send(worker->payload, "", 1, &parcel->fd, 1))
-            return false;
-        slot->args_place = WFI_PLACE_MEMORY;
-    } else if (parcel->len <= sizeof slot->args) {
-        memcpy(slot->args, bytes, parcel->len);
-        slot->args_place = WFI_PLACE_INLINE;
-    } else {
-        size_t offset;
-        if (!wfi_slab_take(&worker->args, worker->args_freed, parcel->len, &offset))
-            return false;
-        memcpy(worker->ring->args + offset, bytes, parcel->len);
-        slot->args_place = WFI_PLACE_SLAB;
-        slot->args_offset = offset;
-    }
-    slot->args_bytes = parcel->len;
-    slot->flags = parcel->flags;
-    slot->items = parcel->items;
-    slot->type = parcel->type;
-    slot->deadline_ns = item->deadline_ns;
-    wfi_store_relaxed(&slot->started_ns, 0);
-    wfi_store_relaxed(&slot->state, WFI_SLOT_ASSIGNED); /* released with the tail */
-    worker->items[worker->tail % WFI_RING_SLOTS] = item;
-    worker->args_ends[worker->tail % WFI_RING_SLOTS] = worker->args.taken;
-    worker->tail++;
-    worker->outstanding++;
-    worker->given++;
-    if (item->kill_ns != INT64_MAX)
-        wfi_keeper_prod(worker->pool);
-    return true;
-}
-
-/* The task of a worker that has more than one, for another that is idle. */
-static bool steal(struct wfi_pool *pool)
-{
-    struct wfi_pool_worker *rich = NULL;
-    for (unsigned i = 0; i < pool->places; i++) {
-        struct wfi_pool_worker *worker = pool->workers[i];
-        if (worker->state == WFI_PLACE_LIVE && worker->outstanding > 1 &&
-            (!rich || worker->outstanding > rich->outstanding))
-            rich = worker;
-    }
-    if (!rich)
-        return false;
-    for (uint32_t number = rich->tail; number != rich->consumed; number--) {
-        struct wfi_item **item = &rich->items[(number - 1) % WFI_RING_SLOTS];
-        if (!*item)
-            continue;
-        if (!wfi_ring_revoke(wfi_ring_slot(rich->ring, number - 1)))
-            return false; /* and so those before it have begun */
-        wfi_items_push_front(&pool->again, *item);
-        pool->agains++;
-        *item = NULL;
-        rich->outstanding--;
-        rich->given--;
-        return true;
-    }
-    return false;
-}
-
-void wfi_pool_take_back(struct wfi_pool_worker *worker)
-{
-    struct wfi_pool *pool = worker->pool;
-    for (uint32_t number = worker->tail; number != worker->consumed; number--) {
-        struct wfi_item **item = &worker->items[(number - 1) % WFI_RING_SLOTS];
-        if (!*item || !wfi_ring_revoke(wfi_ring_slot(worker->ring, number - 1)))
-            continue;
-        wfi_items_push_front(&pool->again, *item);
-        pool->agains++;
-        *item = NULL;
-        worker->outstanding--;
-        worker->given--;
-    }
-}
-
-void wfi_pool_fail_queued(struct wfi_pool *pool, const struct wf_error *error)
-{
-    struct wfi_item *item;
-    while ((item = wfi_items_pop(&pool->again))) {
-        pool->agains--;
-        wfi_pool_fail(pool, item, error->code, error);
-    }
-    while ((item = queue_pop(pool))) {
-        if (!item->f || take(pool, item->f))
-            wfi_pool_fail(pool, item, error->code, error);
-        else
-            drop_tombstone(pool, item);
-    }
-}
-
-static struct wfi_item *next_item(struct wfi_pool *pool)
-{
-    struct wfi_item *item;
-    if ((item = wfi_items_pop(&pool->again))) {
-        pool->agains--;
-        return item;
-    }
-    while ((item = queue_pop(pool))) {
-        if (!item->f || take(pool, item->f))
-            return item;
-        drop_tombstone(pool, item);
-    }
-    return NULL;
-}
-
-static bool has_items(const struct wfi_pool *pool)
-{
-    return pool->again.first || pool->entries;
-}
-
-void wfi_pool_dispatch(struct wfi_pool *pool)
-{
-    if (pool->broken) {
-        wfi_pool_fail_queued(pool, pool->broken);
-        return;
-    }
-    for (;;) {
-        struct wfi_pool_worker *worker = pick(pool);
-        if (!has_items(pool) && (!worker || worker->outstanding || !steal(pool)))
-            return;
-        struct wfi_item *item = worker ? next_item(pool) : NULL;
-        if (!item) {
-            if (worker && has_items(pool))
-                continue;
-            break;
-        }
-        if (!assign(worker, item)) {
-            wfi_items_push_front(&pool->again, item);
-            pool->agains++;
-            break;
-        }
-    }
-    unsigned living = 0;
-    for (unsigned i = 0; i < pool->places; i++)
-        living += pool->workers[i]->state != WFI_PLACE_EMPTY && !pool->workers[i]->nested;
-    if (has_items(pool) && living < pool->max)
-        wfi_keeper_prod(pool); /* for one more worker */
-}
-
-void wfi_pool_enqueue(struct wfi_pool *pool, struct wfi_item *item)
-{
-    wfi_items_push(&pool->queues[3 - item->priority], item);
-    pool->entries++;
-}
-
-/* Coming back */
-
-static bool copy_answer(struct wfi_answer *answer, const void *from, size_t len)
-{
-    answer->len = len;
-    if (!len)
-        return true;
-    answer->bytes = wfi_alloc(len);
-    if (!answer->bytes)
-        return false;
-    memcpy(answer->bytes, from, len);
-    return true;
-}
-
-/* The slot's outcome; every word of it is read once, and checked. False: it cannot be. */
-static bool read_slot(struct wfi_pool_worker *worker, struct wfi_slot *slot, struct wfi_item *item)
-{
-    struct wfi_answer *answer = &item->answer;
-    volatile struct wfi_slot *untrusted = slot;
-    uint32_t outcome = untrusted->outcome, place = untrusted->result_place;
-    uint64_t bytes = untrusted->result_bytes, offset = untrusted->result_offset;
-    answer->outcome = (enum wfi_outcome)outcome;
-    answer->code = untrusted->code;
-    if (outcome < WFI_OUTCOME_DONE || outcome > WFI_OUTCOME_CANCELED)
-        return false;
-    if (outcome == WFI_OUTCOME_FAILED && answer->code >= 0)
-        return false;
-    const unsigned char *from = slot->result;
-    if (place == WFI_PLACE_MEMORY) {
-        int fds[WFI_ANCILLARY_MAX];
-        size_t count = 0;
-        unsigned char none;
-        ssize_t len = wfi_ancillary_receive(worker->payload, &none, 1, fds, &count);
-        answer->len = bytes;
-        if (len == 1 && count == 1) {
-            answer->fd = fds[0];
-            return true;
-        }
-        for (size_t i = 0; i < count; i++)
-            wfi_fd_close(fds[i]);
-        return false;
-    }
-    if (place == WFI_PLACE_SLAB) {
-        if (bytes > WFI_RING_PAYLOAD_MAX || offset > WFI_RING_SLAB - bytes)
-            return false;
-        from = worker->ring->results + offset;
-    } else if (place != WFI_PLACE_INLINE || bytes > sizeof slot->result) {
-        return false;
-    }
-    if (outcome == WFI_OUTCOME_DONE && item->f &&
-        wfi_parcel_take(&item->parcel, item->f, from, (size_t)bytes))
-        answer->taken = true;
-    else if (!copy_answer(answer, from, (size_t)bytes))
-        *answer = (struct wfi_answer){.outcome = WFI_OUTCOME_FAILED, .code = -ENOMEM, .fd = -1};
-    if (place == WFI_PLACE_SLAB)
-        /* release: pairs with the worker's acquire before it takes room again */
-        wfi_store_release(&worker->ring->freed, untrusted->result_end);
-    return true;
-}
-
-static void note_time(struct wfi_pool_worker *worker, int64_t ran_ns)
-{
-    if (ran_ns < 1)
-        ran_ns = 1;
-    worker->average_ns =
-        worker->average_ns ? worker->average_ns + (ran_ns - worker->average_ns) / 8 : ran_ns;
-    if (worker->average_ns < 1)
-        worker->average_ns = 1;
-}
-
-void wfi_pool_consume(struct wfi_pool_worker *worker)
-{
-    struct wfi_pool *pool = worker->pool;
-    if (!worker->ring || worker->corrupt)
-        return;
-    uint32_t done = wfi_ring_done(worker->ring);
-    if (done - worker->consumed > worker->published - worker->consumed)
-        worker->corrupt = true;
-    while (!worker->corrupt && worker->consumed != done) {
-        uint32_t at = worker->consumed % WFI_RING_SLOTS;
-        struct wfi_slot *slot = &worker->ring->slots[at];
-        struct wfi_item *item = worker->items[at];
-        if (item) {
-            if (!read_slot(worker, slot, item)) {
-                worker->corrupt = true;
-                break;
-            }
-            note_time(worker, *(volatile int64_t *)&slot->ran_ns);
-            worker->items[at] = NULL;
-            worker->outstanding--;
-            worker->finished++;
-            if (worker->victim == item)
-                worker->victim = NULL;
-            wfi_items_push(&pool->ended, item);
-        }
-        worker->args_freed = worker->args_ends[at];
-        worker->consumed++;
-    }
-    bool over =
-        pool->options.tasks_max && !worker->outstanding && worker->given >= pool->options.tasks_max;
-    if (worker->corrupt || over || wfi_load_relaxed(&worker->ring->retiring))
-        wfi_keeper_prod(pool);
-}
-
-static bool has_news(const struct wfi_pool_worker *worker)
-{
-    return worker->ring && !worker->corrupt && wfi_ring_done(worker->ring) != worker->consumed;
-}
-
-/* Under the lock: takes from all workers what they have done, and gives them more. */
-static void collect(struct wfi_pool *pool)
-{
-    bool news = pool->ended.first != NULL;
-    for (unsigned i = 0; i < pool->places; i++)
-        if (has_news(pool->workers[i])) {
-            wfi_pool_consume(pool->workers[i]);
-            news = true;
-        }
-    if (news)
-        wfi_pool_dispatch(pool);
-}
-
-bool wfi_pool_running(const struct wfi_pool_worker *worker)
-{
-    if (!worker->ring || worker->consumed == worker->published)
-        return false;
-    struct wfi_slot *slot = wfi_ring_slot(worker->ring, worker->consumed);
-    uint32_t state = wfi_load(&slot->state);
-    return worker->items[worker->consumed % WFI_RING_SLOTS] && state != WFI_SLOT_ASSIGNED &&
-           wfi_ring_done(worker->ring) == worker->consumed;
-}
-
-static void want_bells(struct wfi_pool *pool, bool wanted)
-{
-    for (unsigned i = 0; i < pool->places; i++)
-        if (pool->workers[i]->ring)
-            wfi_store_relaxed(&pool->workers[i]->ring->wanted, wanted);
-}
-
-static void attend(struct wf_executor *base, struct wf_future *f, wf_deadline deadline)
-{
-    struct wfi_pool *pool = wfi_pool_of(base);
-    wfi_lock_lock(&pool->lock);
-    collect(pool);
-    bool spins = pool->spins && wfi_self()->kind == WFI_THREAD && deadline.ns > 0;
-    if (spins && pool->attending++ == 0)
-        want_bells(pool, false);
-    wfi_pool_unlock(pool);
-    if (!spins)
-        return;
-    int64_t until = 0;
-    for (unsigned i = 1; !wfi_future_ended(f); i++) {
-        if (wfi_lock_try(&pool->lock)) {
-            collect(pool);
-            wfi_pool_unlock(pool);
-        }
-        if (i % LOOKS_PER_YIELD) {
-            wfi_cpu_relax();
-            continue;
-        }
-        int64_t now = wf_now();
-        if (!until)
-            until = deadline.ns - now < ATTEND_NS ? deadline.ns : now + ATTEND_NS;
-        else if (now >= until)
-            break;
-        wfi_thread_yield(); /* the worker may wait for this CPU */
-    }
-    wfi_lock_lock(&pool->lock);
-    if (--pool->attending == 0) {
-        want_bells(pool, true);
-        wfi_fence(); /* the announcement before the look at what is done: see ring.h */
-        collect(pool);
-        if (pool->closed)
-            wfi_keeper_prod(pool);
-    }
-    wfi_pool_unlock(pool);
-}
 
 /* Submitting */
 
@@ -704,7 +47,7 @@ static int wait_for_room(struct wfi_pool *pool, struct wf_error *reterr)
     if (node.amount) {
         err = refusal(pool, reterr);
         if (err)
-            unqueued(pool);
+            wfi_pool_unqueued(pool);
         return err;
     }
     if (err == 0)
@@ -738,6 +81,16 @@ static int64_t kill_time(const struct wfi_pool *pool, int64_t from_ns)
     return from_ns + pool->grace_ns;
 }
 
+/* Marks a PENDING future as queued; false when it was cancelled meanwhile. */
+static bool count(struct wf_future *f)
+{
+    uint32_t word = wfi_load_relaxed(&f->state);
+    while (wfi_future_state(word) == WF_FUTURE_PENDING)
+        if (wfi_cas(&f->state, &word, word | WFI_FUTURE_COUNTED))
+            return true;
+    return false;
+}
+
 static int submit(struct wf_executor *base, struct wf_future *f,
                   const struct wf_submit_options *options, struct wf_error *reterr)
 {
@@ -769,20 +122,20 @@ static int submit(struct wf_executor *base, struct wf_future *f,
     wfi_lock_lock(&pool->lock);
     err = refusal(pool, reterr);
     if (!err) {
-        if (queue_is_full(pool))
+        if (wfi_pool_is_full(pool))
             err = wait_for_room(pool, reterr);
         else
             pool->queued++;
     }
     if (err) {
         wfi_lock_unlock(&pool->lock);
-        item_free(item);
+        wfi_item_free(item);
         return err;
     }
     if (!count(f)) {
-        unqueued(pool);
+        wfi_pool_unqueued(pool);
         wfi_lock_unlock(&pool->lock);
-        bury_tombstone(item);
+        wfi_item_bury(item);
         return 0;
     }
     wfi_pool_enqueue(pool, item);
@@ -850,7 +203,7 @@ static enum wf_cancel_result cancel_item(struct wfi_pool *pool, struct wf_future
 {
     struct wfi_item *item = find_in(&pool->again, f, origin, id);
     if (item) {
-        items_remove(&pool->again, item);
+        wfi_items_remove(&pool->again, item);
         pool->agains--;
         if (f)
             wfi_future_settle(f, WF_FUTURE_CANCELED, 0, NULL);
@@ -862,7 +215,7 @@ static enum wf_cancel_result cancel_item(struct wfi_pool *pool, struct wf_future
         item = find_in(&pool->queues[i], f, origin, id);
         if (!item)
             continue;
-        items_remove(&pool->queues[i], item);
+        wfi_items_remove(&pool->queues[i], item);
         pool->entries--;
         wfi_pool_drop(pool, item);
         wfi_keeper_prod(pool);
@@ -931,9 +284,9 @@ static void cancel_all(struct wfi_pool *pool)
             wfi_future_settle(item->f, WF_FUTURE_CANCELED, 0, NULL);
         wfi_pool_drop(pool, item);
     }
-    while ((item = queue_pop(pool))) {
-        if (item->f && !take(pool, item->f)) {
-            drop_tombstone(pool, item);
+    while ((item = wfi_pool_pop(pool))) {
+        if (item->f && !wfi_pool_take(pool, item->f)) {
+            wfi_pool_drop_tombstone(pool, item);
             continue;
         }
         if (item->f)
@@ -944,7 +297,7 @@ static void cancel_all(struct wfi_pool *pool)
 
 bool wfi_pool_is_over(const struct wfi_pool *pool)
 {
-    if (has_items(pool) || pool->ended.first || pool->finishing || pool->attending)
+    if (wfi_pool_has_items(pool) || pool->ended.first || pool->finishing || pool->attending)
         return false;
     for (unsigned i = 0; i < pool->places; i++)
         if (pool->workers[i]->state != WFI_PLACE_EMPTY)
@@ -975,12 +328,6 @@ static int shut_down(struct wf_executor *base, enum wf_shutdown mode, wf_deadlin
     return wfi_wait(&pool->leavers, &pool->lock, &node, "shutdown", pool, deadline);
 }
 
-/* All pools, for dumps. */
-static struct {
-    struct wfi_lock lock;
-    struct wfi_list list;
-} pools;
-
 static void free_pool(struct wfi_pool *pool)
 {
     for (unsigned i = 0; i < pool->places; i++)
@@ -994,9 +341,7 @@ static void free_pool(struct wfi_pool *pool)
 static void destroy(struct wf_executor *base)
 {
     struct wfi_pool *pool = wfi_pool_of(base);
-    wfi_lock_lock(&pools.lock);
-    wfi_list_remove(&pool->link);
-    wfi_lock_unlock(&pools.lock);
+    wfi_pool_hide(pool);
     wfi_helper_unwatch(&pool->watch);
     wfi_lock_lock(&pool->lock);
     pool->quit = true;
@@ -1006,86 +351,16 @@ static void destroy(struct wf_executor *base)
     free_pool(pool);
 }
 
-static unsigned workers(const struct wf_executor *base)
-{
-    return wfi_pool_of(base)->max;
-}
-
-static const struct wfi_executor_ops ops = {
-    .engine = "processes",
-    .submit = submit,
-    .forget = forget,
-    .cancel = cancel,
-    .attend = attend,
-    .shutdown = shut_down,
-    .destroy = destroy,
-    .workers = workers,
-};
-
-/* Looking */
-
-static void view(struct wfi_pool_worker *worker, struct wf_worker_info *info, int64_t now)
-{
-    *info = (struct wf_worker_info){
-        .pid = worker->pid, .tasks = worker->finished, .restarts = worker->restarts};
-    bool running = wfi_pool_running(worker);
-    info->state = worker->state == WFI_PLACE_STOPPING                   ? WF_WORKER_ENDING
-                  : wfi_load(&worker->ring->ready) == WFI_WORKER_COMING ? WF_WORKER_STARTING
-                  : worker->nested                                      ? WF_WORKER_WAITING
-                  : running                                             ? WF_WORKER_RUNNING
-                                                                        : WF_WORKER_IDLE;
-    struct wfi_item *item = worker->items[worker->consumed % WFI_RING_SLOTS];
-    if (!running || !item)
-        return;
-    const char *name =
-        item->f && !item->parcel.chunk ? wf_future_name(item->f) : item->parcel.type->name;
-    snprintf(info->task, sizeof info->task, "%s", name);
-    int64_t began = wfi_load_relaxed(&wfi_ring_slot(worker->ring, worker->consumed)->started_ns);
-    info->age_ns = began > 0 && began < now ? now - began : 0;
-}
-
-static bool has_process(const struct wfi_pool_worker *worker)
-{
-    return worker->ring && (worker->state == WFI_PLACE_LIVE || worker->state == WFI_PLACE_STOPPING);
-}
-
-int wf_processes_each(struct wf_executor *on,
-                      void (*fn)(const struct wf_worker_info *worker, void *arg), void *arg)
-{
-    if (on->ops != &ops)
-        return -EINVAL;
-    struct wfi_pool *pool = wfi_pool_of(on);
-    wfi_lock_lock(&pool->lock);
-    unsigned room = pool->places;
-    wfi_lock_unlock(&pool->lock);
-    struct wf_worker_info *infos = wfi_zalloc((room + 1) * sizeof *infos);
-    if (!infos)
-        return -ENOMEM;
-    int found = 0;
-    int64_t now = wf_now();
-    wfi_lock_lock(&pool->lock);
-    for (unsigned i = 0; i < room; i++)
-        if (has_process(pool->workers[i]))
-            view(pool->workers[i], &infos[found++], now);
-    wfi_lock_unlock(&pool->lock);
-    for (int i = 0; i < found; i++) {
-        infos[i].resident_bytes = wfi_resident_bytes(infos[i].pid);
-        fn(&infos[i], arg);
-    }
-    wfi_free(infos);
-    return found;
-}
-
 static void stop_hard(struct wf_executor *on, int signo, const char *text)
 {
-    if (on->ops != &ops)
+    if (!wfi_pool_is_one(on))
         return;
     struct wfi_pool *pool = wfi_pool_of(on);
     wfi_lock_lock(&pool->lock);
     wfi_pool_break(pool, text);
     for (unsigned i = 0; i < pool->places; i++) {
         struct wfi_pool_worker *worker = pool->workers[i];
-        if (!has_process(worker))
+        if (!wfi_pool_has_process(worker))
             continue;
         worker->on_purpose = true;
         worker->state = WFI_PLACE_STOPPING;
@@ -1106,50 +381,25 @@ void wf_processes_kill(struct wf_executor *on)
     stop_hard(on, 9, "it was killed");
 }
 
-static bool try_soon(struct wfi_lock *lock)
+static unsigned workers(const struct wf_executor *base)
 {
-    for (int i = 0; i < 10000; i++) {
-        if (wfi_lock_try(lock))
-            return true;
-        wfi_thread_yield();
-    }
-    return false;
+    return wfi_pool_of(base)->max;
 }
 
-static void dump_pool(struct wfi_pool *pool, wfi_dump_line *line, void *arg)
-{
-    static const char *const states[] = {"starting", "idle", "running", "waiting", "ending"};
-    char text[256];
-    if (!try_soon(&pool->lock))
-        return;
-    snprintf(text, sizeof text, "processes %s: %zu tasks queued%s%s", pool->base.name,
-             pool->queued + pool->agains, pool->closed ? ", closed" : "",
-             pool->broken ? ", broken" : "");
-    line(arg, text);
-    for (unsigned i = 0; i < pool->places; i++) {
-        struct wf_worker_info info;
-        if (!has_process(pool->workers[i]))
-            continue;
-        view(pool->workers[i], &info, wf_now());
-        info.resident_bytes = wfi_resident_bytes(info.pid);
-        snprintf(text, sizeof text,
-                 "process %s_%u %d %s%s%s %.3f s, %zu KiB, %llu tasks, %u restarts",
-                 pool->base.name, i, info.pid, states[info.state], info.task[0] ? " task " : "",
-                 info.task, (double)info.age_ns / 1e9, info.resident_bytes / 1024,
-                 (unsigned long long)info.tasks, info.restarts);
-        line(arg, text);
-    }
-    wfi_lock_unlock(&pool->lock);
-}
+static const struct wfi_executor_ops ops = {
+    .engine = "processes",
+    .submit = submit,
+    .forget = wfi_pool_forget,
+    .cancel = cancel,
+    .attend = wfi_pool_attend,
+    .shutdown = shut_down,
+    .destroy = destroy,
+    .workers = workers,
+};
 
-static void dump_pools(wfi_dump_line *line, void *arg)
+bool wfi_pool_is_one(const struct wf_executor *on)
 {
-    if (!try_soon(&pools.lock))
-        return;
-    struct wfi_link *link = wfi_list_first(&pools.list);
-    for (; link; link = wfi_list_next(&pools.list, link))
-        dump_pool(wfi_container_of(link, struct wfi_pool, link), line, arg);
-    wfi_lock_unlock(&pools.lock);
+    return on->ops == &ops;
 }
 
 /* Making */
@@ -1210,7 +460,6 @@ int wf_processes_create(const struct wf_processes_options *options, struct wf_ex
                         struct wf_error *reterr)
 {
     static const struct wf_processes_options defaults;
-    static WFI_ATOMIC(uint32_t) hooked;
     if (!options)
         options = &defaults;
     int err = check_options(options, reterr);
@@ -1243,11 +492,7 @@ int wf_processes_create(const struct wf_processes_options *options, struct wf_ex
     }
     pool->watch = (struct wfi_helper_watch){.died = helper_died, .arg = pool};
     wfi_helper_watch(&pool->watch);
-    if (wfi_fetch_or(&hooked, 1u) == 0)
-        wfi_dump_hook(dump_pools);
-    wfi_lock_lock(&pools.lock);
-    wfi_list_push_back(&pools.list, &pool->link);
-    wfi_lock_unlock(&pools.lock);
+    wfi_pool_show(pool);
     *ret_on = &pool->base;
     return 0;
 }

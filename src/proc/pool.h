@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool of worker processes: what its parts share. pool.c takes tasks, hands them to workers and
- * takes them back; keeper.c, a thread of each pool, starts workers and buries them.
+ * A pool of worker processes: what its parts share. pool.c takes tasks; pool_items.c queues and
+ * ends them; pool_dispatch.c hands them to workers and takes them back; keeper.c, a thread of each
+ * pool, starts workers and buries them; pool_view.c shows it all.
  *
  * Everything below `lock` is read and written under it, but for what the listener of the helper
  * writes of a worker that has ended. Under the lock nothing of the user's runs and no future is
@@ -145,50 +146,73 @@ static inline struct wfi_pool *wfi_pool_of(const struct wf_executor *base)
     return wfi_container_of((struct wf_executor *)(uintptr_t)base, struct wfi_pool, base);
 }
 
+/* pool_items.c; under the lock unless it says otherwise */
+
 void wfi_items_push(struct wfi_items *items, struct wfi_item *item);
 void wfi_items_push_front(struct wfi_items *items, struct wfi_item *item);
 struct wfi_item *wfi_items_pop(struct wfi_items *items);
+void wfi_items_remove(struct wfi_items *items, struct wfi_item *item);
+void wfi_item_free(struct wfi_item *item);
 
-/* pool.c, under the lock unless it says otherwise. */
-
-/* Ends the lock and, without it, wakes the workers that have something new and finishes what has
- * ended. */
-void wfi_pool_unlock(struct wfi_pool *pool);
-
-/* Takes what the worker has done. */
-void wfi_pool_consume(struct wfi_pool_worker *worker);
-
-/* Hands out what can be handed out. */
-void wfi_pool_dispatch(struct wfi_pool *pool);
-
-/* The task has failed, or was cancelled: chains it to `ended`. `error` may be NULL, and is copied.
- */
+/* The task has failed, or was cancelled: chains it to `ended`. `error` may be NULL, and is
+ * copied. */
 void wfi_pool_fail(struct wfi_pool *pool, struct wfi_item *item, int code,
                    const struct wf_error *error);
 void wfi_pool_drop(struct wfi_pool *pool, struct wfi_item *item);
+/* Somebody else has ended it: only the ENGINE bit is left to be given up; or at once, without the
+ * lock. */
+void wfi_pool_drop_tombstone(struct wfi_pool *pool, struct wfi_item *item);
+void wfi_item_bury(struct wfi_item *item);
 
-/* Takes back all that its worker has not begun. */
-void wfi_pool_take_back(struct wfi_pool_worker *worker);
+/* Ends the lock: wakes the workers that have something new, and, without the lock, finishes what
+ * has ended. */
+void wfi_pool_unlock(struct wfi_pool *pool);
 
-/* Gives the pool up, for this reason; once. */
-void wfi_pool_break(struct wfi_pool *pool, const char *text);
-
-/* Queues the task of a task. */
+/* Is there no room for one more in the queue? */
+bool wfi_pool_is_full(const struct wfi_pool *pool);
+/* One task less that is PENDING and counted: lets in who waits for room. */
+void wfi_pool_unqueued(struct wfi_pool *pool);
+/* PENDING to RUNNING on behalf of the pool; false: it has ended. */
+bool wfi_pool_take(struct wfi_pool *pool, struct wf_future *f);
+void wfi_pool_forget(struct wf_executor *base); /* the engine's function; takes the lock */
 void wfi_pool_enqueue(struct wfi_pool *pool, struct wfi_item *item);
-
-/* Cancels the task of a task. */
-void wfi_pool_withdraw(struct wfi_pool *pool, struct wfi_pool_worker *origin, uint64_t id);
-/* The worker has gone, or its requests count no more: cancels all that it submitted. */
-void wfi_pool_withdraw_all(struct wfi_pool *pool, struct wfi_pool_worker *origin);
-
+struct wfi_item *wfi_pool_pop(struct wfi_pool *pool);
+bool wfi_pool_has_items(const struct wfi_pool *pool);
 /* No worker can be had: fails what is queued. */
 void wfi_pool_fail_queued(struct wfi_pool *pool, const struct wf_error *error);
 
-/* Nothing is left of all that was submitted, and no worker. */
-bool wfi_pool_is_over(const struct wfi_pool *pool);
+/* pool_dispatch.c, under the lock */
 
+/* Hands out what can be handed out. */
+void wfi_pool_dispatch(struct wfi_pool *pool);
+/* Takes what the worker has done. */
+void wfi_pool_consume(struct wfi_pool_worker *worker);
+/* Takes back all that its worker has not begun. */
+void wfi_pool_take_back(struct wfi_pool_worker *worker);
 /* True when the worker has begun the task in slot `consumed`, and not ended it. */
 bool wfi_pool_running(const struct wfi_pool_worker *worker);
+/* The engine's function; takes the lock. */
+void wfi_pool_attend(struct wf_executor *base, struct wf_future *f, wf_deadline deadline);
+
+/* pool.c, under the lock */
+
+/* Gives the pool up, for this reason; once. */
+void wfi_pool_break(struct wfi_pool *pool, const char *text);
+/* Cancels the task of a task. */
+void wfi_pool_withdraw(struct wfi_pool *pool, struct wfi_pool_worker *origin, uint64_t id);
+/* The worker has gone: cancels all that it submitted. */
+void wfi_pool_withdraw_all(struct wfi_pool *pool, struct wfi_pool_worker *origin);
+/* Nothing is left of all that was submitted, and no worker. */
+bool wfi_pool_is_over(const struct wfi_pool *pool);
+/* True for an executor of this engine. */
+bool wfi_pool_is_one(const struct wf_executor *on);
+
+/* pool_view.c */
+
+bool wfi_pool_has_process(const struct wfi_pool_worker *worker);
+/* From here on it is part of a dump; and no more. Without the lock. */
+void wfi_pool_show(struct wfi_pool *pool);
+void wfi_pool_hide(struct wfi_pool *pool);
 
 /* keeper.c */
 
