@@ -44,7 +44,7 @@ WF_API void wf_executor_destroy(struct wf_executor *on);
 WF_API unsigned wf_executor_workers(const struct wf_executor *on);
 
 /*
- * The engine's name: "inline", "threads", "fibers".
+ * The engine's name: "inline", "threads", "fibers", "processes".
  * Context: any, never blocks; any number of callers.
  */
 WF_API const char *wf_executor_engine(const struct wf_executor *on);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <weft/local.h>
@@ -675,6 +676,44 @@ static void an_initialiser_runs_before_tasks(void **state)
     wf_executor_destroy(on);
 }
 
+/* A limit holds in the worker; what stops it runs after its last task. */
+static void note_the_stop(const void *arg)
+{
+    (void)arg;
+    wfi_fetch_add(&storm_marks[0].ended, 1);
+}
+
+WF_TASK(uint64_t, tell_limit, (int, unused))
+
+int tell_limit(struct wf_task *self, int unused, uint64_t *ret)
+{
+    (void)self;
+    (void)unused;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return -errno;
+    *ret = limit.rlim_cur;
+    return 0;
+}
+WF_TASK_DEFINE(tell_limit)
+
+static void limits_and_finalisers_hold(void **state)
+{
+    (void)state;
+    struct wf_rlimit limit = {RLIMIT_NOFILE, 77, 88};
+    storm_marks[0].ended = 0;
+    struct wf_executor *on = pool_of((struct wf_processes_options){
+        .workers = 1, .stop = note_the_stop, .rlimits = &limit, .rlimit_count = 1});
+    limit.soft = 5; /* it was copied */
+    tell_limit_future f = tell_limit_submit(on, 0);
+    uint64_t value = 0;
+    assert_int_equal(tell_limit_result(&f, &value, party_soon(), NULL), 0);
+    assert_int_equal(value, 77);
+    assert_int_equal(storm_marks[0].ended, 0);
+    wf_executor_destroy(on);
+    assert_int_equal(storm_marks[0].ended, 1);
+}
+
 static void too_many_deaths_break_the_pool(void **state)
 {
     (void)state;
@@ -873,6 +912,11 @@ static void options_without_sense_are_refused(void **state)
     (void)state;
     struct wf_executor *on = NULL;
     struct wf_error error;
+    assert_int_equal(wf_inline_create(&on, NULL), 0);
+    assert_int_equal(wf_processes_each(on, note_worker, NULL), -EINVAL);
+    wf_processes_kill(on); /* harmless */
+    wf_executor_destroy(on);
+    on = NULL;
     assert_int_equal(
         wf_processes_create(&(struct wf_processes_options){.workers = -1}, &on, &error), -EINVAL);
     assert_int_equal(
@@ -928,6 +972,7 @@ int main(void)
         cmocka_unit_test(workers_are_recycled),
         cmocka_unit_test(large_workers_are_replaced),
         cmocka_unit_test(an_initialiser_runs_before_tasks),
+        cmocka_unit_test(limits_and_finalisers_hold),
         cmocka_unit_test(too_many_deaths_break_the_pool),
         cmocka_unit_test(what_cannot_travel_is_refused),
         cmocka_unit_test(a_pool_is_stopped_hard),

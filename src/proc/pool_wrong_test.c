@@ -355,6 +355,51 @@ static void the_end_of_a_program_waits(void **state)
     assert_int_equal(lines, 100);
 }
 
+/* A program that is killed takes its workers along, whatever they run. Run by the test below, too. */
+static void print_worker(const struct wf_worker_info *worker, void *arg)
+{
+    if (arg)
+        printf("%d\n", worker->pid);
+}
+
+static int be_killed(void)
+{
+    struct wf_executor *on;
+    struct wf_error error;
+    if (wf_processes_init(&error) ||
+        wf_processes_create(&(struct wf_processes_options){.workers = 2}, &on, &error))
+        return 1;
+    loiter_submit(on, 0);
+    loiter_submit(on, 0);
+    while (wf_processes_each(on, print_worker, NULL) < 2)
+        wf_yield();
+    wf_processes_each(on, print_worker, on);
+    fflush(stdout);
+    return raise(SIGKILL);
+}
+
+static void a_killed_program_takes_its_workers_along(void **state)
+{
+    (void)state;
+    char command[5000], line[128];
+    snprintf(command, sizeof command, "'%s' be_killed", program);
+    FILE *out = popen(command, "re");
+    assert_non_null(out);
+    int pids[8], count = 0;
+    while (count < 8 && fgets(line, sizeof line, out))
+        pids[count++] = atoi(line);
+    /* The end of the stream is that of all who could write to it. */
+    pclose(out);
+    assert_int_equal(count, 2);
+    wf_deadline limit = party_soon();
+    for (int i = 0; i < count; i++)
+        while (kill(pids[i], 0) == 0)
+            if (wf_remaining(limit) == 0)
+                fail_msg("process %d lives on", pids[i]);
+            else
+                wf_yield();
+}
+
 /* The last one: there is no other helper. */
 static void the_helpers_death_breaks_the_pool(void **state)
 {
@@ -385,10 +430,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(a_dump_shows_the_workers),
         cmocka_unit_test(the_end_of_a_program_waits),
+        cmocka_unit_test(a_killed_program_takes_its_workers_along),
         cmocka_unit_test(the_helpers_death_breaks_the_pool),
     };
     if (argc > 1 && strcmp(argv[1], "leave_early") == 0)
         return wf_main(NULL, leave_early, NULL, NULL) != 0;
+    if (argc > 1 && strcmp(argv[1], "be_killed") == 0)
+        return be_killed();
     if (!realpath(argv[0], program))
         return 1;
     home = getpid();
