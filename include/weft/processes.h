@@ -27,6 +27,8 @@
  * had been sent to it and had not begun are run by others. A task is run again after such a death
  * only as often as its submit options' `retries_on_death` say.
  *
+ * Context locals travel as they are: an address in one means something there only if it is static.
+ *
  * Cancelling asks a running task, as on every engine; one that does not end within `grace_ns` is
  * ended with its worker, and counts as cancelled. The same holds for the deadline of a scope.
  *

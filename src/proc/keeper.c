@@ -382,7 +382,7 @@ static void describe_death(const struct wfi_pool_worker *worker, struct wf_error
 static void lose(struct wfi_pool_worker *worker, struct wfi_item *item)
 {
     struct wfi_pool *pool = worker->pool;
-    if (item->asked && worker->victim == item) {
+    if (item->asked && (worker->victim == item || item->retries > 0)) {
         wfi_pool_drop(pool, item);
     } else if (item->retries > 0 && !pool->broken) {
         item->retries--;
@@ -557,7 +557,7 @@ static void check_number(struct wfi_pool *pool)
 static int64_t look_after(struct wfi_pool *pool, struct wfi_pool_worker **ret_place)
 {
     int64_t now = wf_now(), next = INT64_MAX;
-    pool->prodded = false;
+    pool->prodded = true; /* what is found to be done from here on, is done here */
     if (wfi_load(&pool->helper_died))
         wfi_pool_break(pool, "the helper process died");
     for (unsigned i = 0; i < pool->places; i++) {
@@ -570,6 +570,7 @@ static int64_t look_after(struct wfi_pool *pool, struct wfi_pool_worker **ret_pl
             bury(worker);
     }
     wfi_pool_dispatch(pool);
+    size_t agains = pool->agains;
     for (unsigned i = 0; i < pool->places; i++) {
         struct wfi_pool_worker *worker = pool->workers[i];
         if (!worker->ring)
@@ -580,7 +581,11 @@ static int64_t look_after(struct wfi_pool *pool, struct wfi_pool_worker **ret_pl
         next = then < next ? then : next;
     }
     check_number(pool);
-    *ret_place = choose_place(pool);
+    if (now >= pool->retry_ns)
+        *ret_place = choose_place(pool);
+    else if (wfi_pool_has_items(pool) && pool->retry_ns < next)
+        next = pool->retry_ns;
+    pool->prodded = pool->agains > agains; /* taken back just now: once more */
     return next;
 }
 
@@ -600,7 +605,7 @@ static bool may_sleep(struct wfi_pool *pool)
     return true;
 }
 
-static void start_in(struct wfi_pool_worker *worker, int64_t *next)
+static void start_in(struct wfi_pool_worker *worker)
 {
     struct wfi_pool *pool = worker->pool;
     struct wf_error error;
@@ -618,8 +623,8 @@ static void start_in(struct wfi_pool_worker *worker, int64_t *next)
             alone &= pool->workers[i]->state == WFI_PLACE_EMPTY;
         if (alone)
             wfi_pool_fail_queued(pool, &error);
-        int64_t retry = wf_now() + WF_MILLISECONDS(RETRY_MS);
-        *next = retry < *next ? retry : *next;
+        pool->retry_ns = wf_now() + WF_MILLISECONDS(RETRY_MS);
+        pool->prodded = true;
     }
     wfi_pool_unlock(pool);
 }
@@ -654,7 +659,7 @@ void *wfi_keeper_run(void *arg)
         if (quit)
             return NULL;
         if (place)
-            start_in(place, &next);
+            start_in(place);
         wfi_lock_lock(&pool->lock);
         sleeps = may_sleep(pool);
         wfi_lock_unlock(&pool->lock);

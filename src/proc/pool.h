@@ -134,7 +134,9 @@ struct wfi_pool {
     unsigned places;    /* of `workers` in use */
     unsigned finishing; /* parties that end futures just now */
     unsigned attending; /* parties that look at the rings, so that no bell is wanted */
-    bool closed, quit, prodded;
+    bool closed, quit;
+    bool prodded;     /* the keeper will look, or is looking */
+    int64_t retry_ns; /* no process is started before: the system has refused one */
     struct wf_error *broken, broken_error;
     uint64_t serials;
     int64_t deaths[1024]; /* when, a ring */

@@ -153,17 +153,30 @@ void wfi_pool_take_back(struct wfi_pool_worker *worker)
     }
 }
 
+/* One whose deadline has passed is cancelled instead of begun. */
+static bool is_late(struct wfi_pool *pool, struct wfi_item *item)
+{
+    if (item->deadline_ns == INT64_MAX || item->deadline_ns > wf_now())
+        return false;
+    if (item->f)
+        wfi_future_settle(item->f, WF_FUTURE_CANCELED, 0, NULL);
+    wfi_pool_drop(pool, item);
+    return true;
+}
+
 static struct wfi_item *next_item(struct wfi_pool *pool)
 {
     struct wfi_item *item;
-    if ((item = wfi_items_pop(&pool->again))) {
+    while ((item = wfi_items_pop(&pool->again))) {
         pool->agains--;
-        return item;
+        if (!is_late(pool, item))
+            return item;
     }
     while ((item = wfi_pool_pop(pool))) {
-        if (!item->f || wfi_pool_take(pool, item->f))
+        if (item->f && !wfi_pool_take(pool, item->f))
+            wfi_pool_drop_tombstone(pool, item);
+        else if (!is_late(pool, item))
             return item;
-        wfi_pool_drop_tombstone(pool, item);
     }
     return NULL;
 }
