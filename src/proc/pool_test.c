@@ -187,6 +187,31 @@ static void a_death_leaves_what_had_not_begun(void **state)
     wf_executor_destroy(on);
 }
 
+/* Workers with short tasks are given more of them ahead; what then waits behind a long one goes to
+ * a worker that has nothing to do. */
+static void nothing_waits_behind_a_long_task(void **state)
+{
+    (void)state;
+    struct wf_executor *on = pool_of((struct wf_processes_options){.workers = 2});
+    for (int round = 0; round < 20; round++) {
+        square_future f[60];
+        stay_future longs[1];
+        for (int i = 0; i < 60; i++) {
+            if (i == 20)
+                longs[0] = stay_submit(on, WF_SECONDS(60));
+            f[i] = square_submit(on, i);
+        }
+        for (int i = 0; i < 60; i++) {
+            int64_t value = -1;
+            assert_int_equal(square_result(&f[i], &value, party_soon(), NULL), 0);
+            assert_int_equal(value, i * i);
+        }
+        wf_future_cancel(longs[0].future);
+        assert_int_equal(stay_result(&longs[0], NULL, party_soon(), NULL), -ECANCELED);
+    }
+    wf_executor_destroy(on);
+}
+
 static void a_death_may_be_retried(void **state)
 {
     (void)state;
@@ -960,6 +985,7 @@ int main(void)
         cmocka_unit_test(tasks_run_in_other_processes),
         cmocka_unit_test(a_death_costs_one_task),
         cmocka_unit_test(a_death_leaves_what_had_not_begun),
+        cmocka_unit_test(nothing_waits_behind_a_long_task),
         cmocka_unit_test(a_death_may_be_retried),
         cmocka_unit_test(tasks_are_cancelled_wherever_they_are),
         cmocka_unit_test(a_scope_reaches_into_the_workers),
