@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "exec/scope.h"
 #include "os/cpu.h"
+#include "os/fork.h"
 #include "os/sanitizer.h"
 #include "proc/pool_worker.h"
 
@@ -95,6 +96,8 @@ static int submit(struct wf_executor *base, struct wf_future *f,
                   const struct wf_submit_options *options, struct wf_error *reterr)
 {
     struct wfi_pool *pool = wfi_pool_of(base);
+    if (wfi_forked())
+        return wf_error_set(reterr, WF_EFORKED, NULL); /* its workers are the parent's */
     struct wfi_item *item = wfi_zalloc(sizeof *item);
     if (!item)
         return wf_error_set(reterr, -ENOMEM, NULL);

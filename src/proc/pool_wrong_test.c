@@ -231,6 +231,27 @@ static void a_worker_that_spoils_its_memory_is_replaced(void **state)
     }
 }
 
+/* The workers are those of the program, not of a child that it forked. */
+static void a_forked_child_is_refused(void **state)
+{
+    (void)state;
+    struct wf_executor *on = start(1);
+    works(on);
+    int child = fork();
+    if (child == 0) {
+        twice_future f = twice_submit(on, 1);
+        struct wf_executor *other;
+        int wrong = twice_result(&f, NULL, WF_NOW, NULL) != WF_EFORKED;
+        wrong |= wf_processes_create(NULL, &other, NULL) != WF_EFORKED;
+        _exit(wrong);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    works(on);
+    wf_executor_destroy(on);
+}
+
 static void any_allocation_may_fail(void **state)
 {
     (void)state;
@@ -427,6 +448,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_codec_that_fails_costs_one_task),
         cmocka_unit_test(a_task_that_crashes_costs_itself),
         cmocka_unit_test(a_worker_that_spoils_its_memory_is_replaced),
+        cmocka_unit_test(a_forked_child_is_refused),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(a_dump_shows_the_workers),
         cmocka_unit_test(the_end_of_a_program_waits),
