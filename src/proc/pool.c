@@ -109,6 +109,8 @@ static int submit(struct wf_executor *base, struct wf_future *f,
     bool wanted = wfi_future_hold(f);
     if (wanted) {
         err = wfi_parcel_pack(&item->parcel, f, reterr);
+        /* Now: while it is held, the task does not end, and so its scope is there. */
+        item->deadline_ns = deadline_of(f);
         wanted = wfi_future_release_hold(f);
     }
     if (err || !wanted) {
@@ -120,7 +122,6 @@ static int submit(struct wf_executor *base, struct wf_future *f,
         wfi_future_release(f, WFI_FUTURE_ENGINE);
         return 0;
     }
-    item->deadline_ns = deadline_of(f);
     item->kill_ns = kill_time(pool, item->deadline_ns);
     wfi_lock_lock(&pool->lock);
     err = refusal(pool, reterr);

@@ -832,7 +832,7 @@ static void shutting_runs_or_cancels(void **state)
     on = pool_of((struct wf_processes_options){.workers = 2});
     stay_future s[50];
     for (int i = 0; i < 50; i++)
-        s[i] = stay_submit(on, WF_MILLISECONDS(20));
+        s[i] = stay_submit(on, WF_MILLISECONDS(60));
     assert_int_equal(stay_result(&s[0], NULL, party_soon(), NULL), 0);
     assert_int_equal(wf_executor_shutdown(on, WF_SHUTDOWN_CANCEL, party_soon()), 0);
     int done = 1, cancelled = 0;

@@ -376,7 +376,7 @@ static void the_end_of_a_program_waits(void **state)
     assert_int_equal(lines, 100);
 }
 
-/* A program that is killed takes its workers along, whatever they run. Run by the test below, too. */
+/* A program that is killed takes its workers along, whatever they run. Run by the test below. */
 static void print_worker(const struct wf_worker_info *worker, void *arg)
 {
     if (arg)
