@@ -43,7 +43,7 @@ static void make(struct tools *t, uint32_t permits, size_t parties)
     assert_int_equal(wf_shared_barrier_create(parties, &t->barrier, NULL), 0);
     assert_int_equal(wf_shared_array_create(COUNTS, sizeof(int), &t->array, NULL), 0);
     t->counts = wf_shared_array_items(t->array);
-    t->rounds = slow ? 30 : 1000;
+    t->rounds = slow ? 20 : 1000;
 }
 
 static void end(struct tools *t)
