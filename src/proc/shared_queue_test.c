@@ -399,6 +399,58 @@ static void a_killed_party_stops_nobody(void **state)
     wfi_arena_free((void *)counter);
 }
 
+enum { LARGE = 256 * 1024 }; /* the copying takes most of the time */
+
+static int copies_for_ever(const void *blob, size_t bytes, const int *fds, size_t fd_count)
+{
+    (void)fds;
+    (void)fd_count;
+    struct order order = order_of(blob, bytes);
+    struct wf_shared_queue *q = family_unpack(TYPE, &order.queue);
+    static char item[LARGE];
+    for (int i = 0;; i++) {
+        memset(item, i, sizeof item);
+        wfi_fetch_add(order.counter, 1);
+        int err = order.number ? wf_shared_queue_push(q, item, sizeof item, party_soon())
+                               : wf_shared_queue_pop(q, item, sizeof item, NULL, party_soon());
+        family_check(err == 0);
+        for (size_t k = 1; k < sizeof item; k += 4096)
+            family_check(item[k] == item[0]); /* whole, though another died over its slot */
+    }
+}
+
+static void a_party_killed_over_a_copy_leaves_the_room(void **state)
+{
+    (void)state;
+    enum { CAPACITY = 3 };
+    static char item[LARGE];
+    uint64_t before = family_blocks();
+    WFI_ATOMIC(int) * counter;
+    assert_int_equal(wfi_arena_alloc(WFI_BLOCK_BYTES, sizeof(int), (void **)&counter, NULL), 0);
+    struct wf_shared_queue *q = new_queue(CAPACITY, LARGE);
+    for (int n = 0; n < (slow ? 4 : 20); n++) {
+        struct family_process p[2];
+        int start = wfi_load(counter);
+        for (int i = 0; i < 2; i++) {
+            struct order order = {.queue = family_pack(TYPE, q), .number = i, .counter = counter};
+            family_start(&p[i], copies_for_ever, &order, sizeof order);
+        }
+        party_reaches(counter, start + 5 + (int)(wfi_splitmix64(&seed) % 40));
+        for (int i = 0; i < 2; i++)
+            family_kill(&p[(i + n) % 2]);
+        while (wf_shared_queue_try_pop(q, item, sizeof item, NULL) == 0)
+            assert_int_equal(item[0], item[LARGE - 1]);
+        for (int i = 0; i < CAPACITY; i++)
+            assert_int_equal(wf_shared_queue_try_push(q, item, sizeof item), 0);
+        assert_int_equal(wf_shared_queue_try_push(q, item, sizeof item), -EAGAIN);
+        for (int i = 0; i < CAPACITY; i++)
+            assert_int_equal(wf_shared_queue_try_pop(q, item, sizeof item, NULL), 0);
+    }
+    wf_shared_queue_destroy(q);
+    wfi_arena_free((void *)counter);
+    assert_int_equal(family_blocks(), before);
+}
+
 static int makes_a_queue_and_is_killed(const void *blob, size_t bytes, const int *fds,
                                        size_t fd_count)
 {
@@ -464,6 +516,7 @@ int main(void)
         cmocka_unit_test(parties_of_two_processes_pass_items),
         cmocka_unit_test(a_queue_goes_with_the_last_that_has_it),
         cmocka_unit_test(a_killed_party_stops_nobody),
+        cmocka_unit_test(a_party_killed_over_a_copy_leaves_the_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
