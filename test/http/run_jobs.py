@@ -558,4 +558,4 @@ class Long(Case):
 
 
 if __name__ == "__main__":
-    weft.main()
+    weft.main(at_once=4)

@@ -136,4 +136,4 @@ class Beside(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    weft.main()
+    weft.main(at_once=4)

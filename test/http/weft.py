@@ -4,6 +4,7 @@
 A test is run with the path of `weft` as its argument. Everything is on loopback, on ports the system
 deals out; every process that is started is stopped by its id.
 """
+import concurrent.futures
 import json
 import os
 import re
@@ -174,5 +175,26 @@ def canonical(base, ref):
     return urllib.parse.urlunsplit((url.scheme, host, path, url.query, ""))
 
 
-def main():
-    unittest.main(verbosity=2)
+def main(at_once=1):
+    """Runs the tests of the program; several at once where they are each other's strangers and most
+    of their time is waiting."""
+    if at_once == 1:
+        unittest.main(verbosity=2)
+    cases, groups = [], [unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])]
+    for group in groups:
+        for test in group:
+            (groups if isinstance(test, unittest.TestSuite) else cases).append(test)
+
+    def run(case):
+        result = unittest.TestResult()
+        start = time.monotonic()
+        case.run(result)
+        ended = "ok" if result.wasSuccessful() else "FAILED"
+        print(f"{ended} {case.id()} {time.monotonic() - start:.2f} s", file=sys.stderr, flush=True)
+        for _, trace in result.failures + result.errors:
+            print(trace, file=sys.stderr, flush=True)
+        return result.wasSuccessful() and result.testsRun == 1
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        good = list(pool.map(run, cases))
+    print(f"{good.count(True)} of {len(good)} tests passed", file=sys.stderr)
+    sys.exit(0 if good and all(good) else 1)
