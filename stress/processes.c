@@ -141,7 +141,7 @@ static int queued(int tasks)
         most = last > most ? last : most;
     }
     free(f);
-    /* Block, item and copy of a queued task, and its handle, with what the heap puts around each. */
+    /* Block, item and copy of a queued task, its handle, and what the heap puts around them. */
     return most > before + (size_t)tasks * 640 ? wrong("memory grows") : 0;
 }
 
