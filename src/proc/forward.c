@@ -109,7 +109,8 @@ void wfi_forward_write(const char *bytes, size_t len)
     struct wfi_wait_node *writer = NULL;
     if (taken) {
         state.taken += len;
-        state.full = state.filling.len >= FULL_BYTES;
+        if (state.filling.len >= FULL_BYTES)
+            state.full = true; /* until the thread says that there is room: nobody else tells */
         writer = wfi_wait_claim_first(&state.writer);
     }
     wfi_lock_unlock(&lock);
