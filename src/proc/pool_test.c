@@ -715,7 +715,7 @@ int tell_limit(struct wf_task *self, int unused, uint64_t *ret)
     (void)self;
     (void)unused;
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
+    if (getrlimit(RLIMIT_CPU, &limit))
         return -errno;
     *ret = limit.rlim_cur;
     return 0;
@@ -725,7 +725,7 @@ WF_TASK_DEFINE(tell_limit)
 static void limits_and_finalisers_hold(void **state)
 {
     (void)state;
-    struct wf_rlimit limit = {RLIMIT_NOFILE, 77, 88};
+    struct wf_rlimit limit = {RLIMIT_CPU, 770, 880};
     storm_marks[0].ended = 0;
     struct wf_executor *on = pool_of((struct wf_processes_options){
         .workers = 1, .stop = note_the_stop, .rlimits = &limit, .rlimit_count = 1});
@@ -733,7 +733,7 @@ static void limits_and_finalisers_hold(void **state)
     tell_limit_future f = tell_limit_submit(on, 0);
     uint64_t value = 0;
     assert_int_equal(tell_limit_result(&f, &value, party_soon(), NULL), 0);
-    assert_int_equal(value, 77);
+    assert_int_equal(value, 770);
     assert_int_equal(storm_marks[0].ended, 0);
     wf_executor_destroy(on);
     assert_int_equal(storm_marks[0].ended, 1);
