@@ -9,7 +9,7 @@
 #include "figure.h"
 
 #define PRIME 112272535095293
-#define PRIMES 100
+#define PRIMES 400
 
 static inline void must(int err)
 {

@@ -349,12 +349,25 @@ static void want_bells(struct wfi_pool *pool, bool wanted)
             wfi_store_relaxed(&pool->workers[i]->ring->wanted, wanted);
 }
 
+/* Under the lock: may a task end within the time that is spent looking for it? Beside tasks that run
+ * for long, looking would only take their CPU. */
+static bool ends_soon(const struct wfi_pool *pool)
+{
+    for (unsigned i = 0; i < pool->places; i++) {
+        const struct wfi_pool_worker *worker = pool->workers[i];
+        if (worker->outstanding && worker->average_ns < 4 * ATTEND_NS)
+            return true;
+    }
+    return false;
+}
+
 void wfi_pool_attend(struct wf_executor *base, struct wf_future *f, wf_deadline deadline)
 {
     struct wfi_pool *pool = wfi_pool_of(base);
     wfi_lock_lock(&pool->lock);
     collect(pool);
-    bool spins = pool->spins && wfi_self()->kind == WFI_THREAD && deadline.ns > 0;
+    bool spins =
+        pool->spins && wfi_self()->kind == WFI_THREAD && deadline.ns > 0 && ends_soon(pool);
     if (spins && pool->attending++ == 0)
         want_bells(pool, false);
     wfi_pool_unlock(pool);
