@@ -348,25 +348,23 @@ int print_slowly(struct wf_task *self, int lines, int *ret)
 }
 WF_TASK_DEFINE(print_slowly)
 
-static int leave_early(void *arg)
+static int leave_early(void *unwatched)
 {
-    (void)arg;
     struct wf_executor *on;
     struct wf_error error;
     if (wf_processes_create(&(struct wf_processes_options){.workers = 1}, &on, &error))
         return 1;
     print_slowly_future f = print_slowly_submit(on, 100);
     print_slowly_drop(&f);
-    return 0;
+    return unwatched ? wf_executor_shutdown(on, WF_SHUTDOWN_NO_WAIT, WF_NOW) : 0;
 }
 
 static char program[4096];
 
-static void the_end_of_a_program_waits(void **state)
+static void read_lines_of(const char *mode)
 {
-    (void)state;
     char command[5000], line[128];
-    snprintf(command, sizeof command, "'%s' leave_early", program);
+    snprintf(command, sizeof command, "'%s' %s", program, mode);
     FILE *out = popen(command, "re");
     assert_non_null(out);
     int lines = 0;
@@ -377,6 +375,27 @@ static void the_end_of_a_program_waits(void **state)
     }
     assert_int_equal(pclose(out), 0);
     assert_int_equal(lines, 100);
+}
+
+static void the_end_of_a_program_waits(void **state)
+{
+    (void)state;
+    read_lines_of("leave_early");
+}
+
+/* SHD-04: who does not wait returns at once, and the work goes on. */
+static void shutting_need_not_wait(void **state)
+{
+    (void)state;
+    struct wf_executor *on;
+    assert_int_equal(wf_processes_create(NULL, &on, NULL), 0);
+    loiter_future f = loiter_submit(on, 0);
+    assert_int_equal(wf_executor_shutdown(on, WF_SHUTDOWN_NO_WAIT, WF_NOW), 0);
+    assert_true(wf_future_state(f.future) < WF_FUTURE_DONE);
+    wf_future_cancel(f.future);
+    assert_int_equal(loiter_result(&f, NULL, party_soon(), NULL), -ECANCELED);
+    wf_executor_destroy(on);
+    read_lines_of("leave_unwatched");
 }
 
 /* A program that is killed takes its workers along, whatever they run. Run by the test below. */
@@ -455,11 +474,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(a_dump_shows_the_workers),
         cmocka_unit_test(the_end_of_a_program_waits),
+        cmocka_unit_test(shutting_need_not_wait),
         cmocka_unit_test(a_killed_program_takes_its_workers_along),
         cmocka_unit_test(the_helpers_death_breaks_the_pool),
     };
     if (argc > 1 && strcmp(argv[1], "leave_early") == 0)
         return wf_main(NULL, leave_early, NULL, NULL) != 0;
+    if (argc > 1 && strcmp(argv[1], "leave_unwatched") == 0)
+        return wf_main(NULL, leave_early, program, NULL) != 0;
     if (argc > 1 && strcmp(argv[1], "be_killed") == 0)
         return be_killed();
     if (!realpath(argv[0], program))
