@@ -349,8 +349,8 @@ static void want_bells(struct wfi_pool *pool, bool wanted)
             wfi_store_relaxed(&pool->workers[i]->ring->wanted, wanted);
 }
 
-/* Under the lock: may a task end within the time that is spent looking for it? Beside tasks that run
- * for long, looking would only take their CPU. */
+/* Under the lock: may a task end within the time that is spent looking for it? Beside tasks that
+ * run for long, looking would only take their CPU. */
 static bool ends_soon(const struct wfi_pool *pool)
 {
     for (unsigned i = 0; i < pool->places; i++) {
