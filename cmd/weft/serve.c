@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* weft serve: the files of a folder, over HTTP, until SIGINT or SIGTERM. */
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
-#include <weft/file.h>
 #include <weft/main.h>
-#include <weft/server.h>
 
 #include "commands.h"
-
-struct serve_values {
-    const char *listen;
-    int64_t drain_s;
-    const char *folder;
-};
+#include "serve/serve.h"
 
 #define FIELD(name) offsetof(struct serve_values, name)
 
@@ -35,53 +26,9 @@ static const struct option_spec specs[] = {
     {0},
 };
 
-static int print_address(const struct wf_server *server)
-{
-    struct wf_address at;
-    char text[WF_ADDRESS_TEXT_BYTES];
-    int err = wf_server_address(server, 0, &at);
-    if (err)
-        return err;
-    wf_address_format(&at, text, sizeof text);
-    printf(strncmp(text, "unix:", 5) == 0 ? "%s\n" : "http://%s/\n", text);
-    fflush(stdout);
-    return 0;
-}
-
-/* The root task. */
-static int serve(void *arg)
-{
-    const struct serve_values *values = arg;
-    struct wf_server *server = NULL;
-    struct wf_error error = {0};
-    struct wf_file_info info;
-    struct wf_server_options options = {.drain_ns = WF_SECONDS(values->drain_s)};
-    struct wf_route route = {.method = "GET", .path = "/{path:path}", .handler = wf_serve_folder};
-    route.arg = (void *)(uintptr_t)values->folder;
-    int err = wf_file_look(values->folder, &info);
-    if (!err && !info.directory)
-        err = -ENOTDIR;
-    if (err)
-        wf_error_set(&error, err, "%s: %s", values->folder, wf_strerror(err));
-    if (!err)
-        err = wf_server_create(&options, &server, &error);
-    if (!err)
-        err = wf_server_route(server, &route, &error);
-    if (!err)
-        err = wf_server_listen(server, values->listen, NULL, &error);
-    if (!err)
-        err = print_address(server);
-    if (!err)
-        err = wf_server_run(server, wf_main_executor(), &error);
-    wf_server_destroy(server);
-    if (err)
-        fprintf(stderr, "weft serve: %s\n", error.text);
-    return err ? EXIT_FAILED : EXIT_DONE;
-}
-
 static int run(int argc, char **argv)
 {
-    struct serve_values values = {.listen = "127.0.0.1:8000", .drain_s = 5, .folder = "."};
+    struct serve_values values = {.listen = "127.0.0.1:8000", .drain_s = 5};
     int operands, status = options_parse(&serve_command, argc, argv, &values, &operands);
     struct wf_error error = {0};
     if (status >= 0)
@@ -91,7 +38,7 @@ static int run(int argc, char **argv)
     /* The server drains by itself; this is for what does not end then. */
     struct wf_main_options options = {.no_processes = true,
                                       .drain_ns = WF_SECONDS(values.drain_s + 5)};
-    status = wf_main(&options, serve, &values, &error);
+    status = wf_main(&options, serve_root, &values, &error);
     if (status < 0)
         fprintf(stderr, "weft serve: %s\n", error.text);
     /* To be interrupted is how serving ends; so it has done what it should. */

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* The server of `weft serve`: options, routes, listeners, in this order, then it runs. */
+#include "serve/serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <weft/file.h>
+#include <weft/main.h>
+#include <weft/server.h>
+
+#include "options.h"
+
+/* The files of a folder, below everything else that is routed. */
+static int route_folder(struct wf_server *server, const char *folder, struct wf_error *reterr)
+{
+    struct wf_file_info info;
+    struct wf_route route = {.method = "GET", .path = "/{path:path}", .handler = wf_serve_folder};
+    route.arg = (void *)(uintptr_t)folder;
+    int err = wf_file_look(folder, &info);
+    if (!err && !info.directory)
+        err = -ENOTDIR;
+    if (err)
+        return wf_error_set(reterr, err, "%s: %s", folder, wf_strerror(err));
+    return wf_server_route(server, &route, reterr);
+}
+
+static int add_routes(struct wf_server *server, const struct serve_values *values,
+                      struct wf_error *reterr)
+{
+    return route_folder(server, values->folder ? values->folder : ".", reterr);
+}
+
+static int print_address(const struct wf_server *server)
+{
+    struct wf_address at;
+    char text[WF_ADDRESS_TEXT_BYTES];
+    int err = wf_server_address(server, 0, &at);
+    if (err)
+        return err;
+    wf_address_format(&at, text, sizeof text);
+    printf(strncmp(text, "unix:", 5) == 0 ? "%s\n" : "http://%s/\n", text);
+    fflush(stdout);
+    return 0;
+}
+
+int serve_root(void *arg)
+{
+    const struct serve_values *values = arg;
+    struct wf_server *server = NULL;
+    struct wf_error error = {0};
+    struct wf_server_options options = {.drain_ns = WF_SECONDS(values->drain_s)};
+    int err = wf_server_create(&options, &server, &error);
+    if (!err)
+        err = add_routes(server, values, &error);
+    if (!err)
+        err = wf_server_listen(server, values->listen, NULL, &error);
+    if (!err)
+        err = print_address(server);
+    if (!err)
+        err = wf_server_run(server, wf_main_executor(), &error);
+    wf_server_destroy(server);
+    if (err)
+        fprintf(stderr, "weft serve: %s\n", error.text);
+    return err ? EXIT_FAILED : EXIT_DONE;
+}

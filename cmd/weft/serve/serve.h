@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What `weft serve` was told (the table of options is in ../serve.c), and the server that is made
+ * of it: the values become wf_server_options, then routes, then listeners.
+ */
+#ifndef WEFT_CMD_SERVE_SERVE_H
+#define WEFT_CMD_SERVE_SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct serve_values {
+    const char *listen;
+    int64_t drain_s;
+    const char *folder; /* NULL: none was named */
+};
+
+/* The root task: serves as the values say until it is cancelled. Returns the status to exit with,
+ * having said on standard error what went wrong. */
+int serve_root(void *values);
+
+#endif
