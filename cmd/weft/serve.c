@@ -15,7 +15,8 @@ static const struct option_spec specs[] = {
      .type = OPTION_TEXT,
      .field = FIELD(listen),
      .argument = "ADDR:PORT",
-     .help = "where to listen, or unix:PATH (default 127.0.0.1:8000; port 0: any free one)"},
+     .help = "where to listen, or unix:PATH, or fd:N, a socket that listens already\n"
+             "(default " SERVE_ADDRESS "; port 0: any free one)"},
     {.name = "drain",
      .type = OPTION_NUMBER,
      .field = FIELD(drain_s),
@@ -28,7 +29,7 @@ static const struct option_spec specs[] = {
 
 static int run(int argc, char **argv)
 {
-    struct serve_values values = {.listen = "127.0.0.1:8000", .drain_s = 5};
+    struct serve_values values = {.drain_s = 5};
     int operands, status = options_parse(&serve_command, argc, argv, &values, &operands);
     struct wf_error error = {0};
     if (status >= 0)
@@ -53,6 +54,7 @@ const struct command serve_command = {
     .operands_max = 1,
     .options = specs,
     .notes = "Prints its address on the first line and serves DIR (default: the current folder)\n"
-             "until it is interrupted; requests under way are then answered.\n",
+             "until it is interrupted; requests under way are then answered. Sockets that were\n"
+             "passed by LISTEN_FDS, as systemd does it, take the place of the default address.\n",
     .run = run,
 };

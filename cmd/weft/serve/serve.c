@@ -11,6 +11,7 @@
 #include <weft/server.h>
 
 #include "options.h"
+#include "serve/listen.h"
 
 /* The files of a folder, below everything else that is routed. */
 static int route_folder(struct wf_server *server, const char *folder, struct wf_error *reterr)
@@ -55,7 +56,7 @@ int serve_root(void *arg)
     if (!err)
         err = add_routes(server, values, &error);
     if (!err)
-        err = wf_server_listen(server, values->listen, NULL, &error);
+        err = listen_add(server, values->listen, SERVE_ADDRESS, &error);
     if (!err)
         err = print_address(server);
     if (!err)

@@ -9,8 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Where it listens when it is not told. */
+#define SERVE_ADDRESS "127.0.0.1:8000"
+
 struct serve_values {
-    const char *listen;
+    const char *listen; /* NULL: what was passed, or else SERVE_ADDRESS */
     int64_t drain_s;
     const char *folder; /* NULL: none was named */
 };
