@@ -24,6 +24,7 @@
 #define WEFT_SERVER_H
 
 #include <weft/executor.h>
+#include <weft/latency.h>
 #include <weft/listener.h>
 #include <weft/request.h>
 #include <weft/response.h>
@@ -220,6 +221,13 @@ struct wf_server_counts {
  * Context: any, never blocks; any number of callers.
  */
 WF_API void wf_server_count(const struct wf_server *server, struct wf_server_counts *ret_counts);
+
+/*
+ * How long answers took, from the whole head of the request to the answer's end. Streams of events,
+ * which end when their reader has had enough, are not counted.
+ * Context: any, never blocks; any number of callers.
+ */
+WF_API void wf_server_latency(const struct wf_server *server, struct wf_latency *ret_latency);
 
 /*
  * Stops at once, if it serves, and frees it. NULL is fine.

@@ -121,9 +121,12 @@ static void tell(struct wfi_connection *c, const struct wf_request *request, int
                  uint64_t bytes)
 {
     const struct wf_server_options *options = &c->server->options;
+    int64_t elapsed_ns = request ? wf_now() - request->began_ns : 0;
+    if (request && !c->response.events)
+        wfi_latency_add(&c->server->latency, c->number, elapsed_ns);
     if (!options->access)
         return;
-    struct wf_access access = {status, bytes, request ? wf_now() - request->began_ns : 0};
+    struct wf_access access = {status, bytes, elapsed_ns};
     options->access(options->access_arg, request, &access);
 }
 

@@ -21,6 +21,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "http/date.h"
+#include "http/latency.h"
 #include "http/request.h"
 
 #define WFI_REQUEST_ID_BYTES 40
@@ -133,6 +134,7 @@ struct wf_server {
     WFI_ATOMIC(bool) looking; /* the serving task looks for clients that have gone */
     WFI_ATOMIC(uint32_t) looks;
     WFI_ATOMIC(uint64_t) connections, open, requests, refused, canceled;
+    struct wfi_latency latency;
     struct wf_mutex lock;
     struct wfi_list list; /* of connections; under the lock */
     char id[16];          /* begins the ids of requests */

@@ -432,6 +432,12 @@ void wf_server_count(const struct wf_server *s, struct wf_server_counts *ret_cou
     };
 }
 
+void wf_server_latency(const struct wf_server *s, struct wf_latency *ret_latency)
+{
+    struct wf_server *server = (struct wf_server *)(uintptr_t)s;
+    wfi_latency_read(&server->latency, ret_latency);
+}
+
 void wf_server_destroy(struct wf_server *server)
 {
     if (!server)
