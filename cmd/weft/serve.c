@@ -24,6 +24,11 @@ static const struct option_spec specs[] = {
      .min = 1,
      .max = 3600,
      .help = "seconds that requests have to end after the first signal (default 5)"},
+    {.name = "demo",
+     .type = OPTION_FLAG,
+     .field = FIELD(demo),
+     .help = "the services of the texts: /, /serial, /is_prime/N,N,...; and files only of a DIR\n"
+             "that is named"},
     {0},
 };
 
@@ -37,7 +42,7 @@ static int run(int argc, char **argv)
     if (operands)
         values.folder = argv[1];
     /* The server drains by itself; this is for what does not end then. */
-    struct wf_main_options options = {.no_processes = true,
+    struct wf_main_options options = {.no_processes = !values.demo,
                                       .drain_ns = WF_SECONDS(values.drain_s + 5)};
     status = wf_main(&options, serve_root, &values, &error);
     if (status < 0)

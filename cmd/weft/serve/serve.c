@@ -11,6 +11,7 @@
 #include <weft/server.h>
 
 #include "options.h"
+#include "serve/demo.h"
 #include "serve/listen.h"
 
 /* The files of a folder, below everything else that is routed. */
@@ -30,7 +31,10 @@ static int route_folder(struct wf_server *server, const char *folder, struct wf_
 static int add_routes(struct wf_server *server, const struct serve_values *values,
                       struct wf_error *reterr)
 {
-    return route_folder(server, values->folder ? values->folder : ".", reterr);
+    int err = values->demo ? demo_open(server, reterr) : 0;
+    if (!err && (values->folder || !values->demo))
+        err = route_folder(server, values->folder ? values->folder : ".", reterr);
+    return err;
 }
 
 static int print_address(const struct wf_server *server)
@@ -62,6 +66,7 @@ int serve_root(void *arg)
     if (!err)
         err = wf_server_run(server, wf_main_executor(), &error);
     wf_server_destroy(server);
+    demo_close();
     if (err)
         fprintf(stderr, "weft serve: %s\n", error.text);
     return err ? EXIT_FAILED : EXIT_DONE;

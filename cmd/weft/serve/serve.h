@@ -16,6 +16,7 @@ struct serve_values {
     const char *listen; /* NULL: what was passed, or else SERVE_ADDRESS */
     int64_t drain_s;
     const char *folder; /* NULL: none was named */
+    bool demo;          /* the texts' web services */
 };
 
 /* The root task: serves as the values say until it is cancelled. Returns the status to exit with,
