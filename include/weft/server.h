@@ -58,7 +58,7 @@ struct wf_server_options {
     uint32_t connections_max; /* open at a time: 10,000; more wait to be accepted */
 
     int64_t head_ns;    /* from the first byte of a head to its last: 10 s */
-    int64_t body_ns;    /* between two pieces of a body: 30 s */
+    int64_t body_ns;    /* to wait for 64 KiB of a body, or what is left of it: 30 s */
     int64_t write_ns;   /* for the client to take 64 KiB or what there is: 30 s */
     int64_t idle_ns;    /* between two requests of a connection: 60 s */
     int64_t handler_ns; /* for a handler, then its scope is cancelled: 0 is any time */

@@ -237,6 +237,10 @@ static void answer_error(struct wfi_connection *c, const struct outcome *outcome
     if (outcome->expired) {
         status = 503;
         text = "the time for this request is up";
+    } else if (outcome->code < 0 && outcome->code == c->request.body_error &&
+               wfi_request_status(c->parser)) { /* what the handler says is what it was told */
+        status = wfi_request_status(c->parser);
+        text = wfi_request_reason(c->parser);
     }
     response->field_count = 0;
     wfi_buffer_clear(&response->texts);

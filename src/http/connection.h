@@ -47,6 +47,8 @@ struct wf_request {
     bool end_was_fed;       /* the parser waits for wfi_request_next */
     bool continued;         /* 100 was sent, or need not be */
     int body_error;         /* what the body ended with, negative */
+    int64_t patience_ns;    /* left to wait for the rest of a piece of it */
+    size_t came;            /* of that piece */
     struct wfi_buffer body; /* for wf_request_body */
     bool body_whole;
     int64_t began_ns;

@@ -13,6 +13,9 @@
 #include "http/connection.h"
 #include "http/escape.h"
 
+/* What is to come within one body_ns. */
+#define PIECE_BYTES (64 * 1024)
+
 int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
 {
     const struct wfi_request_head *head = wfi_request_head(c->parser);
@@ -26,6 +29,8 @@ int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
     request->end_was_fed = false;
     request->continued = !head->expects_continue;
     request->body_error = 0;
+    request->patience_ns = c->server->options.body_ns;
+    request->came = 0;
     request->body = (struct wfi_buffer){0};
     request->body_whole = false;
     request->began_ns = wf_now();
@@ -166,7 +171,16 @@ static int read_on(struct wf_request *request)
             return err;
         request->continued = true;
     }
-    ssize_t n = wfi_connection_fill(c, wf_after(c->server->options.body_ns));
+    /* Only waiting counts, so that a handler may take its time between two reads. */
+    int64_t before = wf_now();
+    ssize_t n = wfi_connection_fill(c, (wf_deadline){before + request->patience_ns});
+    if (n == -ETIMEDOUT)
+        (void)wfi_request_time_out(c->parser);
+    request->patience_ns -= wf_now() - before;
+    if (n > 0 && (request->came += (size_t)n) >= PIECE_BYTES) {
+        request->patience_ns = c->server->options.body_ns;
+        request->came = 0;
+    }
     return n > 0 ? 0 : n == 0 ? WF_ESHORT : (int)n;
 }
 

@@ -332,7 +332,7 @@ static void slow_requests_are_cut_off(void **state)
     assert_int_equal(client.len, 0);
     hang_up(&client);
     answers(server, "GET / HTT", "HTTP/1.1 408 Request Timeout\r\n");
-    answers(server, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc", "HTTP/1.1 503 ");
+    answers(server, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc", "HTTP/1.1 408 ");
     wf_server_destroy(server);
 }
 
