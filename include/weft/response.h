@@ -14,6 +14,9 @@
  * Small pieces are collected. A client that takes its answer slowly holds up who writes, so that
  * memory stays bounded. The answer to HEAD is made the same way; its body is not sent.
  *
+ * Text goes out as gzip to clients that take it, where it is long enough (weft/server.h, no_gzip);
+ * then an ETag becomes a weak one, and an answer whose length was told is sent in chunks.
+ *
  * All functions are for the handler, and for the tasks it started while it waits for them, one at a
  * time. Those that send return 0, or
  *   WF_ESTATE               an answer was begun before (or none, for wf_response_write)
@@ -115,7 +118,7 @@ WF_API int wf_response_begin(struct wf_response *response, int status, const cha
 WF_API int wf_response_write(struct wf_response *response, const void *data, size_t len);
 
 /*
- * Sends what was collected now.
+ * Sends what was collected now; of a compressed answer, so that the client can read it all.
  *
  * Returns as above.
  * Context: thread or fiber.
@@ -124,8 +127,9 @@ WF_API int wf_response_flush(struct wf_response *response);
 
 /*
  * Answers with a file, or the part that Range asks for, or 304 or 412 where the client's conditions
- * say so; ETag and Last-Modified tell it apart from what it was before. Bytes that are in no memory
- * yet are waited for on the calling worker.
+ * say so; ETag and Last-Modified tell it apart from what it was before. Of several ranges the whole
+ * is sent. Ranges are of the file as it is, so they are never compressed. Bytes that are in no
+ * memory yet are waited for on the calling worker.
  *
  * path           of the file, as the system has it: what is made of a request is the caller's to
  *                check

@@ -72,6 +72,15 @@ struct wf_server_options {
      */
     bool half_closed_clients;
 
+    /*
+     * Answers of 1 KiB and more, or of unknown length, whose content type says that they are text
+     * go out as gzip to clients that take it, unless the handler has set Content-Encoding or
+     * Cache-Control: no-transform. While one is sent it holds up to 350 KiB for that. Switch it off
+     * where a TLS connection carries a secret beside text that an attacker can choose: how well
+     * they shrink together tells him about the secret.
+     */
+    bool no_gzip;
+
     /* Called after each answer, and after each refusal (then `request` is NULL), by the party that
      * made it; must not wait. */
     void (*access)(void *arg, const struct wf_request *request, const struct wf_access *access);
@@ -108,6 +117,7 @@ struct wf_route {
 
     int64_t handler_ns;      /* instead of the server's; 0: as there */
     uint64_t body_bytes_max; /* instead of the server's; 0: as there */
+    bool no_gzip;            /* answers are never compressed */
 };
 
 /*
@@ -127,15 +137,37 @@ WF_API int wf_server_route(struct wf_server *server, const struct wf_route *rout
 /*
  * A handler that answers with the files of a folder: `.handler = wf_serve_folder, .arg = "/srv"`,
  * on a path that ends with {path:path}: "/static/{path:path}". A path that ends with a slash gives
- * index.html there; a folder without the slash is redirected. Nothing above the folder is reached,
- * but where a symbolic link leads.
+ * index.html there; a folder without the slash is redirected. Files and folders whose names begin
+ * with a dot are not found, but for /.well-known/. Nothing above the folder is reached, but where a
+ * symbolic link leads: links are followed, those that lead outside too.
  *
- * folder   a path, a char pointer that stays the caller's
+ * path   of the folder, a char pointer that stays the caller's
  *
  * Returns as wf_response_file.
  * Context: thread or fiber.
  */
-WF_API int wf_serve_folder(struct wf_request *request, struct wf_response *response, void *folder);
+WF_API int wf_serve_folder(struct wf_request *request, struct wf_response *response, void *path);
+
+/* A folder, and how it is served. */
+struct wf_folder {
+    const char *path;
+    bool hidden; /* names that begin with a dot are served, too */
+
+    /* Where FILE.gz stands beside FILE and is not older, a client that takes gzip gets it in the
+     * place of FILE, if FILE would be compressed otherwise. */
+    bool packed;
+};
+
+/*
+ * The same with more to choose.
+ *
+ * folder   a struct wf_folder that stays the caller's
+ *
+ * Returns as wf_response_file.
+ * Context: thread or fiber.
+ */
+WF_API int wf_serve_folder_with(struct wf_request *request, struct wf_response *response,
+                                void *folder);
 
 /*
  * Listens at `endpoint` too; see wf_listener_open for both arguments. Connections are accepted once

@@ -21,6 +21,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "http/date.h"
+#include "http/gzip.h"
 #include "http/latency.h"
 #include "http/request.h"
 
@@ -28,6 +29,8 @@
 
 /* Fields a handler may add to one answer. */
 #define WFI_FIELDS_MAX 24
+/* With those the server adds to it. */
+#define WFI_FIELDS_ROOM (WFI_FIELDS_MAX + 4)
 
 struct wfi_connection;
 
@@ -68,16 +71,20 @@ struct wf_response {
     enum wfi_response_state state;
     int status;
     bool chunked;
-    bool bodiless;           /* HEAD, 204, 304 */
-    bool events;             /* begun by wf_response_event */
-    bool sent;               /* something has left for the client */
-    int64_t left;            /* of an announced body */
-    uint64_t body_bytes;     /* made so far */
-    struct wfi_buffer texts; /* names and values, behind each other */
+    bool bodiless;            /* HEAD, 204, 304 */
+    bool events;              /* begun by wf_response_event */
+    bool sent;                /* something has left for the client */
+    int64_t left;             /* of an announced body */
+    uint64_t body_bytes;      /* made so far, as it is sent */
+    bool plain;               /* not to be compressed, whatever the client takes */
+    bool coded;               /* it is compressed, or would be but for HEAD */
+    struct wfi_gzip *gzip;    /* what the body goes through, or NULL */
+    struct wfi_buffer packed; /* what came out and is no chunk yet */
+    struct wfi_buffer texts;  /* names and values, behind each other */
     size_t field_count;
     struct {
         size_t at, name_len, value_len;
-    } fields[WFI_FIELDS_MAX];
+    } fields[WFI_FIELDS_ROOM];
 };
 
 enum {
@@ -172,5 +179,26 @@ void wfi_response_begin(struct wf_response *response, struct wfi_connection *c);
 void wfi_response_fini(struct wf_response *response);
 /* After the handler: the end of the body. WF_ESHORT when some of it is missing. */
 int wfi_response_end(struct wf_response *response);
+/* Adds a field that is known to be one; there has to be room. */
+int wfi_response_add(struct wf_response *response, struct wfi_text name, struct wfi_text value);
+/* The next bytes of the body, as they are sent: framed and collected. */
+int wfi_response_put(struct wf_response *response, const void *data, size_t len);
+
+/* server_gzip.c */
+enum wfi_gzip_choice {
+    WFI_GZIP_NEVER,        /* it does not depend on the client */
+    WFI_GZIP_ANOTHER_TIME, /* for other clients */
+    WFI_GZIP_YES,
+};
+/* Whether an answer with a body of that type and length, -1 unknown, could be compressed. */
+enum wfi_gzip_choice wfi_response_choose_gzip(struct wf_response *response, const char *type,
+                                              int64_t len);
+/* Says that the answer depends on what the client takes, if nobody has. */
+int wfi_response_vary(struct wf_response *response);
+/* For an answer with a body that is to begin: sets `coded`, and the fields that go with it. */
+int wfi_response_choose_coding(struct wf_response *response, const char *type, int64_t len);
+int wfi_response_write_gzip(struct wf_response *response, const void *data, size_t len,
+                            enum wfi_gzip_until until);
+void wfi_response_drop_gzip(struct wf_response *response);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "http/connection.h"
 #include "http/date.h"
 #include "http/response.h"
@@ -18,10 +19,12 @@
 void wfi_response_begin(struct wf_response *response, struct wfi_connection *c)
 {
     wfi_buffer_clear(&response->texts);
+    wfi_response_drop_gzip(response);
     response->connection = c;
     response->state = WFI_RESPONSE_NONE;
     response->status = 0;
     response->chunked = response->bodiless = response->events = response->sent = false;
+    response->plain = response->coded = false;
     response->left = -1;
     response->body_bytes = 0;
     response->field_count = 0;
@@ -30,6 +33,7 @@ void wfi_response_begin(struct wf_response *response, struct wfi_connection *c)
 void wfi_response_fini(struct wf_response *response)
 {
     wfi_buffer_reset(&response->texts);
+    wfi_response_drop_gzip(response);
 }
 
 /* ---- the head ---- */
@@ -55,7 +59,7 @@ static int put_head(struct wf_response *response, const char *type, int64_t len)
 {
     struct wfi_connection *c = response->connection;
     const struct wfi_request_head *head = c->request.head;
-    struct wfi_request_field fields[WFI_FIELDS_MAX + 1];
+    struct wfi_request_field fields[WFI_FIELDS_ROOM + 1];
     size_t count = 0;
     if (type && has_body(response->status))
         fields[count++] = (struct wfi_request_field){{"Content-Type", 12}, {type, strlen(type)}};
@@ -98,14 +102,19 @@ int wf_response_header(struct wf_response *response, const char *name, const cha
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (wfi_text_is_nocase(text, own[i]))
             return -EINVAL;
-    if (response->field_count == WFI_FIELDS_MAX)
-        return -E2BIG;
+    return response->field_count >= WFI_FIELDS_MAX ? -E2BIG
+                                                   : wfi_response_add(response, text, worth);
+}
+
+int wfi_response_add(struct wf_response *response, struct wfi_text text, struct wfi_text worth)
+{
+    wfi_assert(response->field_count < WFI_FIELDS_ROOM, "the server adds few fields of its own");
     size_t at = response->texts.len;
     int err = wfi_buffer_reserve(&response->texts, text.len + worth.len);
     if (err)
         return err;
-    wfi_buffer_append(&response->texts, name, text.len);
-    wfi_buffer_append(&response->texts, value, worth.len);
+    wfi_buffer_append(&response->texts, text.ptr, text.len);
+    wfi_buffer_append(&response->texts, worth.ptr, worth.len);
     response->fields[response->field_count].at = at;
     response->fields[response->field_count].name_len = text.len;
     response->fields[response->field_count++].value_len = worth.len;
@@ -129,9 +138,19 @@ int wf_response_begin(struct wf_response *response, int status, const char *cont
         c->close = true;
     response->status = status;
     response->left = len;
-    int err = put_head(response, content_type, len);
-    if (err)
+    size_t field_count = response->field_count;
+    int err = 0;
+    if (has_body(status) && status != 206)
+        err = wfi_response_choose_coding(response, content_type, len);
+    if (!err && response->coded && head->method != WFI_METHOD_HEAD)
+        err = wfi_gzip_create(len < 0 ? UINT64_MAX : (uint64_t)len, &response->gzip);
+    if (!err)
+        err = put_head(response, content_type, response->coded ? -1 : len);
+    if (err) {
+        wfi_response_drop_gzip(response);
+        response->field_count = field_count; /* it may be tried again */
         return err;
+    }
     response->state = WFI_RESPONSE_BEGUN;
     return 0;
 }
@@ -164,6 +183,13 @@ int wf_response_write(struct wf_response *response, const void *data, size_t len
         response->left -= (int64_t)len;
     if (response->bodiless || len == 0)
         return 0;
+    if (response->gzip)
+        return wfi_response_write_gzip(response, data, len, WFI_GZIP_MORE);
+    return wfi_response_put(response, data, len);
+}
+
+int wfi_response_put(struct wf_response *response, const void *data, size_t len)
+{
     response->body_bytes += len;
     if (!response->chunked)
         return pass(response, data, len);
@@ -178,8 +204,11 @@ int wf_response_flush(struct wf_response *response)
 {
     if (response->state == WFI_RESPONSE_NONE)
         return WF_ESTATE;
+    int err = 0;
+    if (response->gzip)
+        err = wfi_response_write_gzip(response, NULL, 0, WFI_GZIP_FLUSH);
     response->sent = true;
-    return wfi_connection_flush(response->connection);
+    return err ? err : wfi_connection_flush(response->connection);
 }
 
 int wfi_response_end(struct wf_response *response)
@@ -189,7 +218,10 @@ int wfi_response_end(struct wf_response *response)
         return 0;
     if (response->left > 0 && !response->bodiless)
         return WF_ESHORT;
-    if (response->chunked && !response->bodiless)
+    if (response->gzip)
+        err = wfi_response_write_gzip(response, NULL, 0, WFI_GZIP_END);
+    wfi_response_drop_gzip(response);
+    if (!err && response->chunked && !response->bodiless)
         err = pass(response, WFI_RESPONSE_LAST_CHUNK, sizeof WFI_RESPONSE_LAST_CHUNK - 1);
     response->state = WFI_RESPONSE_DONE;
     return err;

@@ -15,6 +15,9 @@ struct wfi_text {
     size_t len;
 };
 
+/* A literal as a text. */
+#define WFI_TEXT(literal) ((struct wfi_text){(literal), sizeof(literal) - 1})
+
 static inline char wfi_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
