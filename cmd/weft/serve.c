@@ -27,8 +27,8 @@ static const struct option_spec specs[] = {
     {.name = "demo",
      .type = OPTION_FLAG,
      .field = FIELD(demo),
-     .help = "the services of the texts: /, /serial, /is_prime/N,N,...; and files only of a DIR\n"
-             "that is named"},
+     .help = "the services of the texts: /, /serial, /is_prime/N,N,...; with /metrics and\n"
+             "/healthz; files only where DIR is named"},
     {0},
 };
 

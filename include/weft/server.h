@@ -243,9 +243,10 @@ WF_API int wf_server_run(struct wf_server *server, struct wf_executor *on, struc
 /* Figures that only grow, but for `connections_open`. */
 struct wf_server_counts {
     uint64_t connections, connections_open;
-    uint64_t requests; /* that reached a route or were 404 or 405 */
-    uint64_t refused;  /* that were not HTTP, too large or too slow */
-    uint64_t canceled; /* whose client went away before the answer */
+    uint64_t requests;   /* that reached a route or were 404 or 405 */
+    uint64_t refused;    /* that were not HTTP, too large or too slow */
+    uint64_t canceled;   /* whose client went away before the answer */
+    uint64_t answers[6]; /* by the first digit of their status: answers[2] of 200 to 299 */
 };
 
 /*

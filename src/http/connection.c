@@ -122,6 +122,7 @@ static void tell(struct wfi_connection *c, const struct wf_request *request, int
 {
     const struct wf_server_options *options = &c->server->options;
     int64_t elapsed_ns = request ? wf_now() - request->began_ns : 0;
+    wfi_count(&c->server->answers[c->number % WFI_LATENCY_SETS][status / 100], 1);
     if (request && !c->response.events)
         wfi_latency_add(&c->server->latency, c->number, elapsed_ns);
     if (!options->access)

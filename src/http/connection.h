@@ -143,6 +143,8 @@ struct wf_server {
     WFI_ATOMIC(bool) looking; /* the serving task looks for clients that have gone */
     WFI_ATOMIC(uint32_t) looks;
     WFI_ATOMIC(uint64_t) connections, open, requests, refused, canceled;
+    /* By the first digit of the status, [0] for none; a set for some of the connections each. */
+    WFI_ATOMIC(uint64_t) answers[WFI_LATENCY_SETS][8];
     struct wfi_latency latency;
     struct wf_mutex lock;
     struct wfi_list list; /* of connections; under the lock */

@@ -430,6 +430,9 @@ void wf_server_count(const struct wf_server *s, struct wf_server_counts *ret_cou
         .refused = wfi_load_relaxed(&server->refused),
         .canceled = wfi_load_relaxed(&server->canceled),
     };
+    for (size_t set = 0; set < WFI_LATENCY_SETS; set++)
+        for (size_t digit = 1; digit <= 5; digit++)
+            ret_counts->answers[digit] += wfi_load_relaxed(&server->answers[set][digit]);
 }
 
 void wf_server_latency(const struct wf_server *s, struct wf_latency *ret_latency)
