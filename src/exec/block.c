@@ -92,7 +92,7 @@ static bool grow(struct cache *cache)
     struct slab *head = wfi_load_relaxed(&newest);
     do
         slab->older = head;
-    while (!wfi_cas_release(&newest, &head, slab)); /* release: pairs with wfi_future_each */
+    while (!wfi_cas_release(&newest, &head, slab)); /* release: pairs with wfi_future_next */
     return true;
 }
 
@@ -160,7 +160,7 @@ static void give(struct wf_future *f)
 
 void wfi_block_give(struct wf_future *f)
 {
-    /* release: pairs with the acquire in wfi_future_each */
+    /* release: pairs with the acquire in wfi_future_next */
     wfi_store_release(&f->state, 0);
     POISON(f);
     wfi_tsan_release(f);
@@ -169,12 +169,25 @@ void wfi_block_give(struct wf_future *f)
     wfi_tsan_checks_on();
 }
 
-void wfi_future_each(void (*fn)(const struct wf_future *f, void *arg), void *arg)
+const struct wf_future *wfi_future_next(struct wfi_future_cursor *cursor)
 {
-    /* acquire: pairs with the release in grow */
-    for (struct slab *slab = wfi_load_acquire(&newest); slab; slab = slab->older)
-        for (int i = 0; i < SLAB_BLOCKS; i++)
+    enum { BEHIND = SLAB_BLOCKS + 1 };
+    if (!cursor->slab) {
+        /* acquire: pairs with the release in grow */
+        cursor->slab = cursor->index == BEHIND ? NULL : wfi_load_acquire(&newest);
+        cursor->index = 0;
+    }
+    struct slab *slab;
+    while ((slab = cursor->slab)) {
+        while (cursor->index < SLAB_BLOCKS) {
+            struct wf_future *f = &slab->blocks[cursor->index++];
             /* acquire: pairs with the release that made or freed the block, for `type` */
-            if (wfi_load_acquire(&slab->blocks[i].state) != 0)
-                fn(&slab->blocks[i], arg);
+            if (wfi_load_acquire(&f->state) != 0)
+                return f;
+        }
+        cursor->slab = slab->older;
+        cursor->index = 0;
+    }
+    cursor->index = BEHIND;
+    return NULL;
 }

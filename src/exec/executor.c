@@ -13,20 +13,21 @@
 static struct {
     struct wfi_lock lock;
     struct wfi_list executors;
-    unsigned made;
+    uint64_t made;
 } all;
 
 void wfi_executor_init(struct wf_executor *on, const struct wfi_executor_ops *ops, const char *name)
 {
     on->ops = ops;
     wfi_lock_lock(&all.lock);
-    unsigned number = all.made++;
-    wfi_list_push_back(&all.executors, &on->link);
-    wfi_lock_unlock(&all.lock);
+    uint64_t number = all.made++;
+    on->number = number + 1;
     if (name)
         snprintf(on->name, sizeof on->name, "%s", name);
     else
-        snprintf(on->name, sizeof on->name, "%s%u", ops->engine, number);
+        snprintf(on->name, sizeof on->name, "%s%llu", ops->engine, (unsigned long long)number);
+    wfi_list_push_back(&all.executors, &on->link);
+    wfi_lock_unlock(&all.lock);
 }
 
 void wfi_executor_fini(struct wf_executor *on)
@@ -55,16 +56,46 @@ WFI_NO_SANITIZE static const struct wf_executor *peek_executor(const struct wf_f
     return f->on; /* the block may be in use for another task by now */
 }
 
-void wfi_executor_peek_name(const struct wf_future *f, char *ret_name, size_t room)
+void wfi_executor_peek(const struct wf_future *f, char *ret_name, size_t room,
+                       const char **ret_engine)
 {
     const struct wf_executor *on = peek_executor(f);
     ret_name[0] = '\0';
+    *ret_engine = on ? "" : "promise";
+    if (!on)
+        return;
     wfi_lock_lock(&all.lock); /* held by others for a few instructions only */
     struct wfi_link *link = wfi_list_first(&all.executors);
     for (; link; link = wfi_list_next(&all.executors, link))
-        if (wfi_container_of(link, struct wf_executor, link) == on)
+        if (wfi_container_of(link, struct wf_executor, link) == on) {
             snprintf(ret_name, room, "%s", on->name);
+            *ret_engine = on->ops->engine;
+        }
     wfi_lock_unlock(&all.lock);
+}
+
+size_t wfi_executor_next(uint64_t *number, struct wf_seen_executor *ret_seen, size_t room)
+{
+    size_t count = 0;
+    wfi_lock_lock(&all.lock); /* an executor in the list is not freed meanwhile */
+    wfi_tsan_checks_off();
+    struct wfi_link *link = wfi_list_first(&all.executors);
+    for (; link && count < room; link = wfi_list_next(&all.executors, link)) {
+        const struct wf_executor *on = wfi_container_of(link, struct wf_executor, link);
+        if (on->number <= *number)
+            continue;
+        struct wf_seen_executor *seen = &ret_seen[count++];
+        *seen = (struct wf_seen_executor){.engine = on->ops->engine};
+        snprintf(seen->name, sizeof seen->name, "%s", on->name);
+        if (on->ops->look)
+            on->ops->look(on, seen);
+        else
+            seen->workers = on->ops->workers(on);
+        *number = on->number;
+    }
+    wfi_tsan_checks_on();
+    wfi_lock_unlock(&all.lock);
+    return count;
 }
 
 bool wfi_executor_is_mine(const struct wf_executor *on)

@@ -7,6 +7,7 @@
 #define WFI_EXEC_EXECUTOR_H
 
 #include <weft/executor.h>
+#include <weft/inspect.h>
 
 #include "base/list.h"
 #include "exec/future.h"
@@ -41,11 +42,15 @@ struct wfi_executor_ops {
     /* After a shutdown with CANCEL that ended well: frees. */
     void (*destroy)(struct wf_executor *on);
     unsigned (*workers)(const struct wf_executor *on);
+    /* Fills in what is zeroed but for name and engine, from words that change meanwhile; takes no
+     * lock. The executor may be just being made. May be NULL. */
+    void (*look)(const struct wf_executor *on, struct wf_seen_executor *ret_seen);
 };
 
 struct wf_executor {
     const struct wfi_executor_ops *ops;
-    struct wfi_link link; /* in the list of all, under its lock */
+    struct wfi_link link; /* in the list of all, under its lock; in the order of the numbers */
+    uint64_t number;      /* of its making, from 1 */
     char name[32];
 };
 
@@ -57,9 +62,12 @@ void wfi_executor_fini(struct wf_executor *on);
 /* Shuts all that are left, with `mode`, and waits until the deadline. Returns 0 or -ETIMEDOUT. */
 int wfi_executor_shutdown_all(enum wf_shutdown mode, wf_deadline deadline);
 
-/* For whoever walks the registry: a copy of the name of the task's executor; "" when there is none,
- * or it is gone. */
-void wfi_executor_peek_name(const struct wf_future *f, char *ret_name, size_t room);
+/* For whoever walks the registry: a copy of the name of the task's executor, and its engine; both
+ * "" when it is gone, "" and "promise" when there is none. */
+void wfi_executor_peek(const struct wf_future *f, char *ret_name, size_t room,
+                       const char **ret_engine);
+/* The executors whose numbers are above `*number`, which then is the last one's; how many. */
+size_t wfi_executor_next(uint64_t *number, struct wf_seen_executor *ret_seen, size_t room);
 
 /* True when the caller runs in a task of this executor. */
 bool wfi_executor_is_mine(const struct wf_executor *on);

@@ -22,7 +22,7 @@
 struct fibers {
     struct wf_executor base;
     struct wfi_runtime *runtime;
-    WFI_ATOMIC(bool) closed, canceling;
+    WFI_ATOMIC(bool) made, closed, canceling;
     _Alignas(64) WFI_ATOMIC(size_t) submitted;
     _Alignas(64) WFI_ATOMIC(size_t) left;
     struct wfi_lock lock;
@@ -108,12 +108,34 @@ static unsigned workers(const struct wf_executor *base)
     return (unsigned)wfi_runtime_workers(fibers_of(base)->runtime);
 }
 
+static void look(const struct wf_executor *base, struct wf_seen_executor *ret_seen)
+{
+    struct fibers *on = fibers_of(base);
+    /* acquire: pairs with the release in wf_fibers_create, for the runtime */
+    if (!wfi_load_acquire(&on->made))
+        return;
+    ret_seen->workers = ret_seen->alive = workers(base);
+    ret_seen->ended = wfi_load_relaxed(&on->left);
+    uint64_t inside = wfi_load_relaxed(&on->submitted) - ret_seen->ended;
+    for (unsigned i = 0; i < ret_seen->alive; i++) {
+        struct wfi_worker_stats stats;
+        wfi_runtime_stats(on->runtime, (int)i, &stats);
+        ret_seen->queued += stats.queued + (i == 0 ? stats.shared : 0);
+    }
+    /* What is queued may be other than tasks, or have been counted at another moment. */
+    if (ret_seen->queued > inside)
+        ret_seen->queued = inside;
+    ret_seen->running = inside - ret_seen->queued;
+    ret_seen->shut = wfi_load_relaxed(&on->closed);
+}
+
 static const struct wfi_executor_ops ops = {
     .engine = "fibers",
     .submit = submit,
     .shutdown = shut_down,
     .destroy = destroy,
     .workers = workers,
+    .look = look,
 };
 
 int wf_fibers_create(const struct wf_fibers_options *options, struct wf_executor **ret_on,
@@ -137,6 +159,7 @@ int wf_fibers_create(const struct wf_fibers_options *options, struct wf_executor
         wfi_free(on);
         return err;
     }
+    wfi_store_release(&on->made, true); /* pairs with the acquire in look */
     *ret_on = &on->base;
     return 0;
 }

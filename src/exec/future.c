@@ -467,6 +467,7 @@ bool wfi_future_run(struct wf_future *f, bool nested)
     self->locals = f->locals;
     self->task = &task;
     wfi_store_relaxed(&self->task_name, type->name);
+    wfi_store_relaxed(&self->task_block, f);
     /* A fiber has the name of its task, so that a dump shows it. */
     bool named = wfi_unlikely(wfi_load_relaxed(&f->state) & WFI_FUTURE_NAMED) &&
                  self->kind == WFI_FIBER && !self->name[0];
@@ -494,6 +495,7 @@ bool wfi_future_run(struct wf_future *f, bool nested)
     self->locals = outer_locals;
     self->task = task.outer;
     wfi_store_relaxed(&self->task_name, outer_name);
+    wfi_store_relaxed(&self->task_block, task.outer ? task.outer->future : NULL);
     if (named)
         self->name[0] = '\0';
 

@@ -231,8 +231,13 @@ void *wfi_future_result_ptr(struct wf_future *f);
  */
 void wfi_future_peek_name(const struct wf_future *f, char *ret_name, size_t room);
 
-/* Visits all blocks in use. Takes no lock; the block may change under the visitor. */
-void wfi_future_each(void (*fn)(const struct wf_future *f, void *arg), void *arg);
+/* The next block that was in use, NULL behind the last; the cursor begins zeroed. Takes no lock;
+ * the block may change under the visitor. */
+struct wfi_future_cursor {
+    void *slab;
+    uintptr_t index;
+};
+const struct wf_future *wfi_future_next(struct wfi_future_cursor *cursor);
 
 /* Blocks, see block.c. */
 struct wf_future *wfi_block_take(void);

@@ -26,6 +26,7 @@
 #include <weft/future.h>
 
 #include "exec/executor.h"
+#include "exec/inspect.h"
 #include "exec/main.h"
 #include "os/exit.h"
 #include "os/fork.h"
@@ -94,56 +95,6 @@ struct wf_scope *wf_main_scope(void)
     struct wf_scope *scope = running ? running->scope : NULL;
     wfi_lock_unlock(&lock);
     return scope;
-}
-
-/* The dump */
-
-struct lines {
-    wfi_dump_line *line;
-    void *arg;
-};
-
-/* Tasks are not stopped for this: each word is true of some moment, and what was read of a block
- * counts if the block was still in the same state afterwards. */
-static void print_task(const struct wf_future *f, void *arg)
-{
-    struct lines *lines = arg;
-    uint32_t word = wfi_load_relaxed(&f->state), state = word & WFI_FUTURE_STATE;
-    if (state != WF_FUTURE_PENDING && state != WF_FUTURE_RUNNING)
-        return;
-    char name[WFI_TASK_NAME_BYTES], on[32], text[192];
-    uint32_t now_ms = (uint32_t)(wf_now() / 1000000);
-    const struct wf_task_type *type = wfi_load_relaxed(&f->type);
-    wfi_future_peek_name(f, name, sizeof name);
-    wfi_executor_peek_name(f, on, sizeof on);
-    uint32_t age_ms = now_ms - wfi_load_relaxed(&f->born_or_code);
-    if (!type || (wfi_load(&f->state) & WFI_FUTURE_STATE) != state)
-        return;
-    bool named = name[0] && strcmp(name, type->name) != 0;
-    snprintf(text, sizeof text, "task %s%s%s%s %s %.3f s on %s%s", type->name, named ? " (" : "",
-             named ? name : "", named ? ")" : "",
-             state == WF_FUTURE_PENDING ? "pending" : "running", (double)age_ms / 1e3,
-             on[0] ? on : "no executor", word & WFI_FUTURE_ASKED ? ", asked to stop" : "");
-    lines->line(lines->arg, text);
-}
-
-static void dump_tasks(wfi_dump_line *line, void *arg)
-{
-    struct lines lines = {line, arg};
-    wfi_future_each(print_task, &lines);
-}
-
-static void hook_dump(void)
-{
-    static WFI_ATOMIC(uint32_t) hooked;
-    if (wfi_fetch_or(&hooked, 1u) == 0)
-        wfi_dump_hook(dump_tasks);
-}
-
-void wf_dump(void (*line)(void *arg, const char *text), void *arg)
-{
-    hook_dump();
-    wfi_dump(line, arg);
 }
 
 static void to_standard_error(void *arg, const char *text)
@@ -311,7 +262,7 @@ static int run(struct main_state *state, const struct wf_main_options *options,
     wfi_lock_lock(&lock);
     state->on = on;
     wfi_lock_unlock(&lock);
-    hook_dump();
+    wfi_inspect_dumps();
     wfi_report_overflows(NULL); /* without it the program runs all the same */
     err = run_root(state, reterr);
     wfi_lock_lock(&lock);

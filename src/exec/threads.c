@@ -56,6 +56,7 @@ struct pool {
     size_t entries, queued;
     struct wfi_wait_list idle; /* threads without work; the one to wake is first */
     unsigned threads, ending, starting;
+    uint64_t begun, done;            /* tasks that threads have taken, and ended; to be looked at */
     struct wfi_wait_list submitters; /* held back by a full queue */
     struct wfi_wait_list leavers;    /* wait for `threads` and `queued` to be 0 */
     bool closed;
@@ -309,6 +310,7 @@ static struct wf_future *next_task(struct pool *pool, enum asking asking)
             f->job.next = dead;
             dead = &f->job;
         }
+        pool->begun += f != NULL;
         bool leave = !f && (pool->closed || pool->broken || idle_long);
         if (f || leave || dead) {
             wfi_lock_unlock(&pool->lock);
@@ -326,6 +328,9 @@ static struct wf_future *next_task(struct pool *pool, enum asking asking)
         if (wfi_future_claim(f))
             return f;
         wfi_future_release(f, WFI_FUTURE_ENGINE); /* cancelled on its way here */
+        wfi_lock_lock(&pool->lock);
+        pool->begun--;
+        wfi_lock_unlock(&pool->lock);
     }
 }
 
@@ -377,6 +382,7 @@ static void ending(struct wf_executor *base)
     struct pool *pool = pool_of(base);
     wfi_lock_lock(&pool->lock);
     pool->ending++;
+    pool->done++;
     wfi_lock_unlock(&pool->lock);
 }
 
@@ -449,6 +455,7 @@ static int submit(struct wf_executor *base, struct wf_future *f,
         goto out;
     if ((idle = wfi_wait_claim_first(&pool->idle))) {
         idle->slot = f;
+        pool->begun++;
         wfi_lock_unlock(&pool->lock);
         wfi_wake(idle->waiter);
         return 0;
@@ -553,6 +560,18 @@ static unsigned workers(const struct wf_executor *base)
     return pool_of(base)->max;
 }
 
+static void look(const struct wf_executor *base, struct wf_seen_executor *ret_seen)
+{
+    const struct pool *pool = pool_of(base);
+    uint64_t done = pool->done, begun = pool->begun;
+    ret_seen->workers = pool->max;
+    ret_seen->alive = pool->threads;
+    ret_seen->queued = pool->queued;
+    ret_seen->running = begun > done ? begun - done : 0;
+    ret_seen->ended = done;
+    ret_seen->shut = pool->closed || pool->broken;
+}
+
 static const struct wfi_executor_ops ops = {
     .engine = "threads",
     .helps = true,
@@ -563,6 +582,7 @@ static const struct wfi_executor_ops ops = {
     .shutdown = shut_down,
     .destroy = destroy,
     .workers = workers,
+    .look = look,
 };
 
 unsigned wf_threads_workers_default(void)

@@ -354,16 +354,26 @@ void wfi_stack_range(const struct wfi_stack_pool *pool, const void *block, void 
     *ret_bytes = (size_t)((const char *)block - low);
 }
 
+void *wfi_stack_next(const struct wfi_stack_pool *pool, struct wfi_stack_cursor *cursor)
+{
+    /* acquire, thrice: pairs with the releases in carve */
+    struct slab *slab = cursor->slab ? cursor->slab : wfi_load_acquire(&pool->first);
+    for (; slab; slab = wfi_load_acquire(&slab->next)) {
+        if (cursor->slab != slab)
+            *cursor = (struct wfi_stack_cursor){slab, 0};
+        if (cursor->index < wfi_load_acquire(&slab->carved))
+            return block_at(pool, slab->low + ((size_t)cursor->index++ << pool->stack_bits));
+    }
+    return NULL;
+}
+
 void wfi_stack_each(const struct wfi_stack_pool *pool, void (*fn)(void *block, void *arg),
                     void *arg)
 {
-    /* acquire, twice: pairs with the releases in carve */
-    for (struct slab *slab = wfi_load_acquire(&pool->first); slab;
-         slab = wfi_load_acquire(&slab->next)) {
-        uint32_t carved = wfi_load_acquire(&slab->carved);
-        for (uint32_t i = 0; i < carved; i++)
-            fn(block_at(pool, slab->low + ((size_t)i << pool->stack_bits)), arg);
-    }
+    struct wfi_stack_cursor cursor = {0};
+    void *block;
+    while ((block = wfi_stack_next(pool, &cursor)))
+        fn(block, arg);
 }
 
 void wfi_stack_pool_counts(struct wfi_stack_pool *pool, struct wfi_stack_counts *ret_counts)

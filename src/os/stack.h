@@ -68,6 +68,17 @@ void wfi_stack_range(const struct wfi_stack_pool *pool, const void *block, void 
 void wfi_stack_each(const struct wfi_stack_pool *pool, void (*fn)(void *block, void *arg),
                     void *arg);
 
+/*
+ * The same one by one, so that the caller may pause: the next such block, NULL when there is none
+ * (yet). The cursor begins zeroed; the pool must be alive at each call.
+ * Context: any, never blocks; signal safe.
+ */
+struct wfi_stack_cursor {
+    void *slab;
+    uint32_t index;
+};
+void *wfi_stack_next(const struct wfi_stack_pool *pool, struct wfi_stack_cursor *cursor);
+
 /* Numbers to look at. */
 struct wfi_stack_counts {
     size_t made; /* carved, in batches */

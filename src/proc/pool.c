@@ -399,6 +399,7 @@ static const struct wfi_executor_ops ops = {
     .shutdown = shut_down,
     .destroy = destroy,
     .workers = workers,
+    .look = wfi_pool_look,
 };
 
 bool wfi_pool_is_one(const struct wf_executor *on)

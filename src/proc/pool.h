@@ -129,6 +129,7 @@ struct wfi_pool {
     struct wfi_items again, ended;
     size_t entries, queued; /* in the queues; and PENDING among them */
     size_t agains;
+    uint64_t finished; /* tasks, by workers */
     struct wfi_wait_list submitters, leavers;
     struct wfi_pool_worker *workers[WFI_POOL_SPARES + 1024];
     unsigned places;    /* of `workers` in use */
@@ -211,6 +212,7 @@ bool wfi_pool_is_one(const struct wf_executor *on);
 
 /* pool_view.c */
 
+void wfi_pool_look(const struct wf_executor *base, struct wf_seen_executor *ret_seen);
 bool wfi_pool_has_process(const struct wfi_pool_worker *worker);
 /* From here on it is part of a dump; and no more. Without the lock. */
 void wfi_pool_show(struct wfi_pool *pool);

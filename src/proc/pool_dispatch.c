@@ -301,6 +301,7 @@ void wfi_pool_consume(struct wfi_pool_worker *worker)
             worker->items[at] = NULL;
             worker->outstanding--;
             worker->finished++;
+            pool->finished++;
             if (worker->victim == item)
                 worker->victim = NULL;
             wfi_items_push(&pool->ended, item);

@@ -8,7 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <weft/inspect.h>
 #include <weft/local.h>
+#include <weft/main.h>
 #include <weft/processes.h>
 
 #include "base/alloc.h"
@@ -185,6 +187,61 @@ static void a_death_leaves_what_had_not_begun(void **state)
         assert_int_equal(value, i * i);
     }
     wf_executor_destroy(on);
+}
+
+static void count_dumped(void *arg, const char *line)
+{
+    int *lines = arg;
+    lines[0] += strncmp(line, "processes walked: ", 18) == 0;
+    lines[1] += strncmp(line, "process walked_", 15) == 0 && strstr(line, " running task stay ");
+}
+
+static void a_walk_shows_the_processes_of_all_pools(void **state)
+{
+    (void)state;
+    struct wf_executor *on = pool_of((struct wf_processes_options){.workers = 2, .name = "walked"});
+    struct wf_executor *other = pool_of((struct wf_processes_options){.workers = 1});
+    stay_future held[3];
+    for (int i = 0; i < 3; i++)
+        held[i] = stay_submit(i < 2 ? on : other, WF_SECONDS(60));
+    size_t running = 0;
+    wf_deadline limit = party_soon();
+    struct wf_seen_process seen;
+    while (running < 3 && wf_remaining(limit) > 0) {
+        struct wf_inspect_cursor cursor = {0};
+        running = 0;
+        while (wf_inspect_processes(&cursor, &seen, 1) > 0)
+            running += seen.info.state == WF_WORKER_RUNNING;
+        assert_int_equal(wf_inspect_processes(&cursor, &seen, 1), 0);
+    }
+    assert_int_equal(running, 3);
+    struct wf_inspect_cursor cursor = {0};
+    struct wf_seen_process all[8];
+    assert_int_equal(wf_inspect_processes(&cursor, all, 8), 3);
+    assert_string_equal(all[0].executor, "walked");
+    assert_string_equal(all[1].executor, "walked");
+    assert_int_equal(all[1].place, 1);
+    assert_string_equal(all[2].info.task, "stay");
+    assert_true(all[0].info.pid != all[1].info.pid && all[2].info.resident_bytes > 0);
+    struct wf_seen_executor executor;
+    cursor = (struct wf_inspect_cursor){0};
+    while (wf_inspect_executors(&cursor, &executor, 1) > 0 && strcmp(executor.name, "walked") != 0)
+        continue;
+    assert_int_equal(executor.alive, 2);
+    assert_int_equal(executor.running, 2);
+    assert_int_equal(executor.queued + executor.ended, 0);
+    int lines[2] = {0};
+    wf_dump(count_dumped, lines);
+    assert_int_equal(lines[0], 1);
+    assert_int_equal(lines[1], 2);
+    for (int i = 0; i < 3; i++) {
+        (void)wf_future_cancel(held[i].future);
+        (void)stay_result(&held[i], NULL, party_soon(), NULL);
+    }
+    wf_executor_destroy(on);
+    wf_executor_destroy(other);
+    cursor = (struct wf_inspect_cursor){0};
+    assert_int_equal(wf_inspect_processes(&cursor, all, 8), 0);
 }
 
 /* Workers with short tasks are given more of them ahead; what then waits behind a long one goes to
@@ -985,6 +1042,7 @@ int main(void)
         cmocka_unit_test(tasks_run_in_other_processes),
         cmocka_unit_test(a_death_costs_one_task),
         cmocka_unit_test(a_death_leaves_what_had_not_begun),
+        cmocka_unit_test(a_walk_shows_the_processes_of_all_pools),
         cmocka_unit_test(nothing_waits_behind_a_long_task),
         cmocka_unit_test(a_death_may_be_retried),
         cmocka_unit_test(tasks_are_cancelled_wherever_they_are),

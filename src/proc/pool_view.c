@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "os/resident.h"
@@ -67,50 +68,92 @@ int wf_processes_each(struct wf_executor *on,
     return found;
 }
 
-static bool try_soon(struct wfi_lock *lock)
+/* Without the lock, like all of its kind: places stay until the pool is gone. */
+void wfi_pool_look(const struct wf_executor *base, struct wf_seen_executor *ret_seen)
 {
-    for (int i = 0; i < 10000; i++) {
-        if (wfi_lock_try(lock))
-            return true;
-        wfi_thread_yield();
+    const struct wfi_pool *pool = wfi_pool_of(base);
+    ret_seen->workers = pool->max;
+    ret_seen->queued = pool->queued + pool->agains;
+    for (unsigned i = 0; i < pool->places; i++) {
+        const struct wfi_pool_worker *worker = pool->workers[i];
+        if (!worker)
+            continue; /* a new one, not in sight yet */
+        unsigned outstanding = worker->outstanding;
+        ret_seen->alive += worker->state == WFI_PLACE_LIVE || worker->state == WFI_PLACE_STOPPING;
+        ret_seen->running += outstanding > 0;
+        ret_seen->queued += outstanding > 0 ? outstanding - 1 : 0; /* sent ahead of time */
     }
-    return false;
+    ret_seen->ended = pool->finished;
+    ret_seen->shut = pool->closed || pool->broken;
 }
 
-static void dump_pool(struct wfi_pool *pool, wfi_dump_line *line, void *arg)
+/* Under the lock of all pools: the workers of one, from the place on that the cursor is at. */
+static size_t walk_pool(struct wfi_pool *pool, struct wf_inspect_cursor *cursor,
+                        struct wf_seen_process *processes, size_t room)
 {
-    static const char *const states[] = {"starting", "idle", "running", "waiting", "ending"};
-    char text[256];
-    if (!try_soon(&pool->lock))
-        return;
-    snprintf(text, sizeof text, "processes %s: %zu tasks queued%s%s", pool->base.name,
-             pool->queued + pool->agains, pool->closed ? ", closed" : "",
-             pool->broken ? ", broken" : "");
-    line(arg, text);
-    for (unsigned i = 0; i < pool->places; i++) {
-        struct wf_worker_info info;
-        if (!wfi_pool_has_process(pool->workers[i]))
+    size_t count = 0;
+    unsigned place = (unsigned)cursor->words[1];
+    if (!wfi_lock_soon(&pool->lock))
+        return 0;
+    for (; place < pool->places && count < room; place++) {
+        if (!wfi_pool_has_process(pool->workers[place]))
             continue;
-        view(pool->workers[i], &info, wf_now());
-        info.resident_bytes = wfi_resident_bytes(info.pid);
-        snprintf(text, sizeof text,
-                 "process %s_%u %d %s%s%s %.3f s, %zu KiB, %llu tasks, %u restarts",
-                 pool->base.name, i, info.pid, states[info.state], info.task[0] ? " task " : "",
-                 info.task, (double)info.age_ns / 1e9, info.resident_bytes / 1024,
-                 (unsigned long long)info.tasks, info.restarts);
-        line(arg, text);
+        struct wf_seen_process *seen = &processes[count++];
+        view(pool->workers[place], &seen->info, wf_now());
+        snprintf(seen->executor, sizeof seen->executor, "%s", pool->base.name);
+        seen->place = place;
     }
     wfi_lock_unlock(&pool->lock);
+    cursor->words[1] = place;
+    return count;
+}
+
+/* words: the number of the executor, and the place in it. */
+size_t wf_inspect_processes(struct wf_inspect_cursor *cursor, struct wf_seen_process *ret_processes,
+                            size_t room)
+{
+    size_t count = 0;
+    if (!room || !wfi_lock_soon(&pools.lock))
+        return 0;
+    struct wfi_link *link = wfi_list_first(&pools.list);
+    for (; link && count < room; link = wfi_list_next(&pools.list, link)) {
+        struct wfi_pool *pool = wfi_container_of(link, struct wfi_pool, link);
+        if (pool->base.number < cursor->words[0])
+            continue;
+        if (pool->base.number > cursor->words[0])
+            *cursor = (struct wf_inspect_cursor){{(uintptr_t)pool->base.number}};
+        count += walk_pool(pool, cursor, ret_processes + count, room - count);
+    }
+    wfi_lock_unlock(&pools.lock);
+    for (size_t i = 0; i < count; i++)
+        ret_processes[i].info.resident_bytes = wfi_resident_bytes(ret_processes[i].info.pid);
+    return count;
 }
 
 static void dump_pools(wfi_dump_line *line, void *arg)
 {
-    if (!try_soon(&pools.lock))
-        return;
-    struct wfi_link *link = wfi_list_first(&pools.list);
-    for (; link; link = wfi_list_next(&pools.list, link))
-        dump_pool(wfi_container_of(link, struct wfi_pool, link), line, arg);
-    wfi_lock_unlock(&pools.lock);
+    static const char *const states[] = {"starting", "idle", "running", "waiting", "ending"};
+    struct wf_inspect_cursor cursor = {0};
+    struct wf_seen_executor pool;
+    struct wf_seen_process seen;
+    char text[256];
+    while (wf_inspect_executors(&cursor, &pool, 1) > 0) {
+        if (strcmp(pool.engine, "processes") != 0)
+            continue;
+        snprintf(text, sizeof text, "processes %s: %llu tasks queued%s", pool.name,
+                 (unsigned long long)pool.queued, pool.shut ? ", closed or broken" : "");
+        line(arg, text);
+    }
+    cursor = (struct wf_inspect_cursor){0};
+    while (wf_inspect_processes(&cursor, &seen, 1) > 0) {
+        const struct wf_worker_info *info = &seen.info;
+        snprintf(text, sizeof text,
+                 "process %s_%u %d %s%s%s %.3f s, %zu KiB, %llu tasks, %u restarts", seen.executor,
+                 seen.place, info->pid, states[info->state], info->task[0] ? " task " : "",
+                 info->task, (double)info->age_ns / 1e9, info->resident_bytes / 1024,
+                 (unsigned long long)info->tasks, info->restarts);
+        line(arg, text);
+    }
 }
 
 void wfi_pool_show(struct wfi_pool *pool)

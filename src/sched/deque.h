@@ -57,4 +57,11 @@ static inline bool wfi_deque_empty(struct wfi_deque *deque)
     return wfi_load_relaxed(&deque->bottom) <= top;
 }
 
+/* Anybody: how many jobs were in it, about. */
+static inline uint64_t wfi_deque_size(struct wfi_deque *deque)
+{
+    int64_t top = wfi_load_relaxed(&deque->top), bottom = wfi_load_relaxed(&deque->bottom);
+    return bottom > top ? (uint64_t)(bottom - top) : 0;
+}
+
 #endif

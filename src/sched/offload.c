@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "os/sanitizer.h"
 #include "os/thread.h"
 #include "sched/record.h"
 #include "sched/registry.h"
@@ -37,16 +38,16 @@ static WFI_ATOMIC(uint32_t) hooked;
 static void dump_pools(wfi_dump_line *line, void *arg)
 {
     for (int i = 0; i < WFI_OFFLOAD_CLASSES; i++) {
-        /* Without the lock, like all of the dump: single words, each true by itself. */
-        const struct pool *pool = &pools[i];
+        struct wfi_offload_stats stats;
         char text[160];
-        if (!pool->calls)
+        wfi_offload_peek((enum wfi_offload_class)i, &stats);
+        if (!stats.calls)
             continue;
         snprintf(text, sizeof text,
                  "offload %s: %d of %d threads, %d idle, %d queued, %llu calls, %llu waited over "
                  "10 ms for a thread",
-                 pool->name, pool->threads, pool->cap, pool->idle_threads, pool->queued,
-                 (unsigned long long)pool->calls, (unsigned long long)pool->slow_starts);
+                 stats.name, stats.threads, stats.cap, stats.idle, stats.queued,
+                 (unsigned long long)stats.calls, (unsigned long long)stats.slow_starts);
         line(arg, text);
     }
 }
@@ -182,11 +183,12 @@ int wfi_offload_run(enum wfi_offload_class class, struct wfi_offload_call *call,
     return err;
 }
 
-void wfi_offload_stats(enum wfi_offload_class class, struct wfi_offload_stats *ret_stats)
+void wfi_offload_peek(enum wfi_offload_class class, struct wfi_offload_stats *ret_stats)
 {
-    struct pool *pool = &pools[class];
-    wfi_lock_lock(&pool->lock);
+    const struct pool *pool = &pools[class];
+    wfi_tsan_checks_off();
     *ret_stats = (struct wfi_offload_stats){
+        .name = pool->name,
         .threads = pool->threads,
         .idle = pool->idle_threads,
         .queued = pool->queued,
@@ -194,7 +196,14 @@ void wfi_offload_stats(enum wfi_offload_class class, struct wfi_offload_stats *r
         .calls = pool->calls,
         .slow_starts = pool->slow_starts,
     };
-    wfi_lock_unlock(&pool->lock);
+    wfi_tsan_checks_on();
+}
+
+void wfi_offload_stats(enum wfi_offload_class class, struct wfi_offload_stats *ret_stats)
+{
+    wfi_lock_lock(&pools[class].lock);
+    wfi_offload_peek(class, ret_stats);
+    wfi_lock_unlock(&pools[class].lock);
 }
 
 struct user_call {

@@ -42,9 +42,12 @@ int wfi_offload_run(enum wfi_offload_class class, struct wfi_offload_call *call,
 void wfi_offload_drop(struct wfi_offload_call *call);
 
 struct wfi_offload_stats {
+    const char *name;
     int threads, idle, queued, cap;
     uint64_t calls, slow_starts; /* those that waited more than 10 ms for a thread */
 };
 void wfi_offload_stats(enum wfi_offload_class class, struct wfi_offload_stats *ret_stats);
+/* The same without the lock: single words, each true by itself. */
+void wfi_offload_peek(enum wfi_offload_class class, struct wfi_offload_stats *ret_stats);
 
 #endif

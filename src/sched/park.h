@@ -83,10 +83,11 @@ struct wfi_waiter {
     uint8_t kind; /* enum wfi_waiter_kind; constant */
 
     /* Written by the party itself, read by whoever walks the registry. */
-    WFI_ATOMIC(int64_t) since_ns;       /* when it began to wait, or to run its task */
-    WFI_ATOMIC(const char *) reason;    /* why it waits: a static string; NULL while it runs */
-    WFI_ATOMIC(const void *) object;    /* what it waits for */
-    WFI_ATOMIC(const char *) task_name; /* what exec runs here: a static string, or NULL */
+    WFI_ATOMIC(int64_t) since_ns;        /* when it began to wait, or to run its task */
+    WFI_ATOMIC(const char *) reason;     /* why it waits: a static string; NULL while it runs */
+    WFI_ATOMIC(const void *) object;     /* what it waits for */
+    WFI_ATOMIC(const char *) task_name;  /* what exec runs here: a static string, or NULL */
+    WFI_ATOMIC(const void *) task_block; /* and exec's block of it */
 
     /* The party's own. */
     wf_deadline deadline;       /* of the wait it is in; levels may have an earlier one */

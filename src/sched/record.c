@@ -101,6 +101,7 @@ void wfi_record_adopt(struct wfi_record *record, const char *name)
     wfi_store_relaxed(&waiter->outcome, WFI_WOKEN);
     wfi_store_relaxed(&waiter->reason, NULL);
     wfi_store_relaxed(&waiter->task_name, NULL);
+    wfi_store_relaxed(&waiter->task_block, NULL);
     snprintf(waiter->name, sizeof waiter->name, "%s", name ? name : "");
     wfi_store_relaxed(&record->tid, wfi_thread_id());
     record->worker = NULL;
@@ -138,10 +139,15 @@ struct wfi_record *wfi_record_self(void)
     return (struct wfi_record *)self;
 }
 
-void wfi_record_each(void (*fn)(struct wfi_record *, void *), void *arg)
+struct wfi_record *wfi_record_next(const struct wfi_record *record)
 {
     /* acquire: pairs with the release in publish */
-    for (struct wfi_record *r = wfi_load_acquire(&newest); r; r = wfi_load_relaxed(&r->older))
+    return record ? wfi_load_relaxed(&record->older) : wfi_load_acquire(&newest);
+}
+
+void wfi_record_each(void (*fn)(struct wfi_record *, void *), void *arg)
+{
+    for (struct wfi_record *r = wfi_record_next(NULL); r; r = wfi_record_next(r))
         fn(r, arg);
 }
 

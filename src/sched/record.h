@@ -51,6 +51,10 @@ void wfi_record_give(struct wfi_record *record);
  */
 void wfi_record_forked(const char *name);
 
+/* The record after this one, NULL: the first; NULL when there is none. Visits what was made before
+ * the walk began, in use or not. Takes no lock. */
+struct wfi_record *wfi_record_next(const struct wfi_record *record);
+
 /* Visits every record ever made, in use or not. Takes no lock. */
 void wfi_record_each(void (*fn)(struct wfi_record *, void *), void *arg);
 

@@ -156,6 +156,8 @@ void wfi_runtime_stats(struct wfi_runtime *runtime, int index, struct wfi_worker
         .polls = wfi_load_relaxed(&worker->count.polls),
         .sleeps = wfi_load_relaxed(&worker->count.sleeps),
         .fibers_live = wfi_load_relaxed(&worker->count.live),
+        .queued = wfi_deque_size(&worker->deque),
+        .shared = wfi_load_relaxed(&runtime->injector_count),
         .asleep = wfi_load_relaxed(&worker->state) != WFI_AWAKE,
     };
 }

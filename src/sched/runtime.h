@@ -89,6 +89,7 @@ int wfi_routine_join(struct wfi_routine *routine, wf_deadline deadline);
 struct wfi_worker_stats {
     uint64_t jobs, switches, steals, injected, remote_wakes, timers, polls, sleeps;
     uint64_t fibers_live;
+    uint64_t queued, shared; /* jobs in its deque, and in the injector */
     bool asleep;
 };
 void wfi_runtime_stats(struct wfi_runtime *runtime, int worker, struct wfi_worker_stats *ret_stats);

@@ -75,7 +75,8 @@ struct wfi_runtime {
     char name[16];
     struct wfi_stack_pool *stacks;
     WFI_ATOMIC(bool) stopping;
-    struct wfi_runtime *newer; /* list of all runtimes, under the lock in runtime.c */
+    struct wfi_runtime *newer; /* list of all runtimes, under the lock in registry.c */
+    uint64_t number;           /* in it: the newest has the largest */
 
     _Alignas(64) WFI_ATOMIC(uint64_t) idle[WFI_WORKERS_MAX / 64]; /* a bit per sleeping worker */
     WFI_ATOMIC(uint32_t) searchers;
