@@ -99,8 +99,8 @@ WF_API ssize_t wf_stream_read(struct wf_stream *stream, void *buf, size_t len,
                               wf_deadline deadline);
 
 /*
- * Waits until wf_stream_read would not have to: for who does not want to keep a buffer at hand
- * while nothing comes.
+ * Waits until wf_stream_read would not have to (or, seldom, would have to all the same): for who
+ * does not want to keep a buffer at hand while nothing comes.
  *
  * Returns 0, or
  *   -ETIMEDOUT    the deadline passed first

@@ -67,15 +67,14 @@ static int connect_one(const struct wf_address *address, const struct wf_stream_
     int err = begin(at, &fd, deadline);
     if (err && err != -EINPROGRESS)
         return err;
-    bool pending = err != 0;
-    err = wfi_stream_create(fd, &s);
+    bool pending = err != 0, tcp = at->any.sa_family != AF_UNIX;
+    err = wfi_stream_create(fd, tcp, &s);
     if (err) {
         wfi_fd_close(fd);
         return err;
     }
     if (pending)
         err = wait_connected(s, deadline);
-    bool tcp = at->any.sa_family != AF_UNIX;
     if (!err && tcp && met_itself(fd, at))
         err = -ECONNREFUSED;
     if (!err)

@@ -169,7 +169,7 @@ int wf_listener_accept(struct wf_listener *l, struct wf_stream **ret_stream, wf_
         /* A peer that has gone already makes options fail; whoever reads the stream finds out. */
         bool tcp = wfi_address_seen(&l->address)->any.sa_family != AF_UNIX;
         wfi_stream_configure(fd, tcp, &l->stream);
-        err = wfi_stream_create(fd, ret_stream);
+        err = wfi_stream_create(fd, tcp, ret_stream);
         if (err)
             wfi_fd_close(fd);
     }

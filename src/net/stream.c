@@ -13,7 +13,7 @@
 /* System calls take this many parts at most. */
 #define PARTS 64
 
-int wfi_stream_create(int fd, struct wf_stream **ret_stream)
+int wfi_stream_create(int fd, bool tcp, struct wf_stream **ret_stream)
 {
     struct wf_stream *s = wfi_zalloc(sizeof *s);
     if (!s)
@@ -23,6 +23,7 @@ int wfi_stream_create(int fd, struct wf_stream **ret_stream)
         wfi_free(s);
         return err;
     }
+    s->tcp = tcp;
     *ret_stream = s;
     return 0;
 }
@@ -52,7 +53,7 @@ int wf_stream_pair(struct wf_stream *ret_streams[2])
     if (err)
         return err;
     for (int i = 0; i < 2 && !err; i++)
-        err = wfi_stream_create(fds[i], &streams[i]);
+        err = wfi_stream_create(fds[i], false, &streams[i]);
     for (int i = 0; i < 2; i++) {
         if (!err)
             ret_streams[i] = streams[i];
@@ -67,7 +68,7 @@ int wf_stream_pair(struct wf_stream *ret_streams[2])
 int wf_stream_adopt(int fd, struct wf_stream **ret_stream)
 {
     int err = wfi_socket_prepare(fd);
-    return err ? err : wfi_stream_create(fd, ret_stream);
+    return err ? err : wfi_stream_create(fd, false, ret_stream);
 }
 
 void wfi_stream_leave(struct wf_stream *s)
@@ -89,12 +90,38 @@ int wfi_stream_wait_inside(struct wf_stream *s, enum wfi_desc_direction directio
                            direction == WFI_DESC_READ ? "read" : "write", deadline);
 }
 
+/* `seen`: the edges, as wfi_poll_desc_seen says. */
+static bool is_drained(struct wf_stream *s, uint32_t seen)
+{
+    return wfi_load_relaxed(&s->drained) == (uint64_t)seen + 1 &&
+           !wfi_poll_desc_is_eventful(s->handle.desc);
+}
+
+static ssize_t read_now(struct wf_stream *s, void *buf, size_t len, uint32_t seen)
+{
+    ssize_t n = wfi_socket_read(s->handle.fd, buf, len);
+    if (s->tcp && n > 0 && (size_t)n < len)
+        wfi_store_relaxed(&s->drained, (uint64_t)seen + 1);
+    return n;
+}
+
+/*
+ * What a short read leaves is nothing, on TCP, so the system is not asked before the next edge. The
+ * end, errors and urgent data, before which a read stops short, come with an edge that says so
+ * (eventful); other sockets have more reasons to stop. When the time is up the system is asked all
+ * the same, because an edge may not have been fetched yet.
+ */
 ssize_t wfi_stream_read_inside(struct wf_stream *s, void *buf, size_t len, wf_deadline deadline)
 {
     int err = wfi_handle_give_way(&s->handle);
-    while (!err) {
-        uint32_t seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ);
-        ssize_t n = wfi_fd_read(s->handle.fd, buf, len);
+    uint32_t seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ);
+    bool drained = !err && is_drained(s, seen);
+    if (drained)
+        err = wfi_stream_wait_inside(s, WFI_DESC_READ, seen, deadline);
+    while (!err || (err == -ETIMEDOUT && drained)) {
+        drained = false;
+        seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ);
+        ssize_t n = read_now(s, buf, len, seen);
         if (n != -EAGAIN)
             return n;
         err = wfi_stream_wait_inside(s, WFI_DESC_READ, seen, deadline);
@@ -136,12 +163,12 @@ int wf_stream_wait(struct wf_stream *s, wf_deadline deadline)
     int err = wfi_handle_enter(&s->handle);
     if (err)
         return err;
-    do {
-        uint32_t seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ);
-        if (wfi_socket_readable(s->handle.fd))
-            break;
-        err = wfi_stream_wait_inside(s, WFI_DESC_READ, seen, deadline);
-    } while (!err);
+    uint32_t seen = wfi_poll_desc_seen(s->handle.desc, WFI_DESC_READ);
+    bool drained = is_drained(s, seen);
+    if (drained || !wfi_socket_readable(s->handle.fd))
+        err = wfi_stream_wait_inside(s, WFI_DESC_READ, seen, deadline); /* an edge is enough */
+    if (err == -ETIMEDOUT && drained && wfi_socket_readable(s->handle.fd))
+        err = 0;
     wfi_stream_leave(s);
     return err;
 }

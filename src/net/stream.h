@@ -11,11 +11,15 @@ struct wf_stream {
     struct wfi_handle handle;
     /* One more than the edges seen when the peer was last found to be there; by whoever looked. */
     WFI_ATOMIC(uint64_t) peer_there;
+    /* TCP's: one more than the edges seen before a read that took less than it could, so everything
+     * there was. Until the next edge there is nothing to be read. */
+    WFI_ATOMIC(uint64_t) drained;
+    bool tcp; /* constant */
 };
 
-/* A stream for a socket that is non-blocking and closed on exec. Returns 0, or -ENOMEM: fd is still
- * the caller's then. */
-int wfi_stream_create(int fd, struct wf_stream **ret_stream);
+/* A stream for a socket that is non-blocking and closed on exec, and is TCP's as far as is known.
+ * Returns 0, or -ENOMEM: fd is still the caller's then. */
+int wfi_stream_create(int fd, bool tcp, struct wf_stream **ret_stream);
 
 /* Sets what `options` (not NULL) ask for on a new connection. */
 int wfi_stream_configure(int fd, bool tcp, const struct wf_stream_options *options);

@@ -1149,6 +1149,82 @@ static void a_peer_that_ended_is_seen_without_reading(void **state)
     wf_listener_close(l);
 }
 
+struct reading {
+    struct wf_stream *client, *server;
+    WFI_ATOMIC(int) step; /* odd: the client's turn */
+};
+
+static void client_turn(struct reading *r)
+{
+    int step = wfi_fetch_add(&r->step, 1) + 1;
+    while (wfi_load(&r->step) == step)
+        wfi_yield();
+}
+
+static void read_short(void *arg)
+{
+    struct reading *r = arg;
+    struct wf_stream *s = r->server;
+    char buf[8];
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, soon()), 1);
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, WF_NOW), -ETIMEDOUT);
+    client_turn(r); /* writes a byte: there, although no worker may have heard of it */
+    assert_int_equal(wf_stream_wait(s, WF_NOW), 0);
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, WF_NOW), 1);
+    client_turn(r); /* bytes with an urgent one among them, at which each read stops */
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, soon()), 2);
+    assert_memory_equal(buf, "ab", 2);
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, soon()), 2);
+    assert_memory_equal(buf, "cd", 2);
+    client_turn(r); /* a byte and the end, perhaps with one edge */
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, soon()), 1);
+    assert_int_equal(wf_stream_read(s, buf, sizeof buf, soon()), 0);
+    assert_int_equal(wf_stream_wait(s, soon()), 0);
+}
+
+static void wait_for_turn(struct reading *r, int step)
+{
+    while (wfi_load(&r->step) != step)
+        wfi_yield();
+}
+
+/* Returns when the bytes have arrived, and lets the other side go on. */
+static void arrived(struct reading *r)
+{
+    while (!wfi_socket_readable(r->server->handle.fd))
+        wfi_yield();
+    wfi_fetch_add(&r->step, 1);
+}
+
+/* After a read that took less than it could, the system is not asked again before an edge. */
+static void a_short_read_hides_nothing(void **state)
+{
+    (void)state;
+    struct wf_listener *l = listen_at("127.0.0.1:0");
+    struct reading r = {.client = dial(l), .server = accept_one(l)};
+    int client = wf_stream_fd(r.client);
+    struct party p;
+    party_start(&p, read_short, &r);
+    until_blocked(r.server->handle.desc, WFI_DESC_READ);
+    assert_int_equal(send(client, "x", 1, 0), 1);
+    wait_for_turn(&r, 1);
+    assert_int_equal(send(client, "y", 1, 0), 1);
+    arrived(&r);
+    wait_for_turn(&r, 3);
+    assert_int_equal(send(client, "ab", 2, 0), 2);
+    assert_int_equal(send(client, "!", 1, MSG_OOB), 1);
+    assert_int_equal(send(client, "cd", 2, 0), 2);
+    arrived(&r);
+    wait_for_turn(&r, 5);
+    assert_int_equal(send(client, "z", 1, 0), 1);
+    assert_int_equal(shutdown(client, SHUT_WR), 0);
+    arrived(&r);
+    party_join(&p);
+    wf_stream_close(r.client);
+    wf_stream_close(r.server);
+    wf_listener_close(l);
+}
+
 static void a_socket_that_listens_is_adopted(void **state)
 {
     (void)state;
@@ -1190,6 +1266,7 @@ int main(void)
         PARTIES_TEST(closing_wakes),
         PARTIES_TEST(cancelling_wakes),
         PARTIES_TEST(a_shutdown_is_seen_by_who_waits),
+        PARTIES_TEST(a_short_read_hides_nothing),
         cmocka_unit_test(a_half_closed_stream_still_reads),
         cmocka_unit_test(a_peer_that_has_gone_is_an_error_and_no_signal),
         cmocka_unit_test(parts_are_written_in_order),

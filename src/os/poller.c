@@ -70,7 +70,7 @@ void wfi_poller_destroy(struct wfi_poller *p)
 
 int wfi_poller_add(struct wfi_poller *p, int fd, void *tag)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+    struct epoll_event event = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                 .data.ptr = tag};
     return epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
@@ -131,6 +131,8 @@ static uint32_t ready_bits(uint32_t events)
         ready |= WFI_POLL_WRITE;
     if (events & (EPOLLERR | EPOLLHUP))
         ready |= WFI_POLL_READ | WFI_POLL_WRITE | WFI_POLL_ERROR;
+    if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP))
+        ready |= WFI_POLL_EVENTFUL;
     return ready;
 }
 

@@ -31,6 +31,8 @@ enum {
     WFI_POLL_READ = 1,  /* a read would give bytes or the end of the stream */
     WFI_POLL_WRITE = 2, /* a write would take bytes or fail at once */
     WFI_POLL_ERROR = 4, /* hung up or in error; READ and WRITE are set too, so that parties look */
+    /* Not just bytes have come, but the end, an error, or (after add) urgent data. */
+    WFI_POLL_EVENTFUL = 8,
 };
 
 struct wfi_poll_event {

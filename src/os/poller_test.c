@@ -109,7 +109,19 @@ static void a_hang_up_makes_both_directions_look(void **state)
     (void)state;
     assert_int_equal(wfi_poller_add(p, pair[0], &a_tag), 0);
     shutdown(pair[1], SHUT_RDWR);
-    assert_int_equal(ready_now(&a_tag), WFI_POLL_READ | WFI_POLL_WRITE | WFI_POLL_ERROR);
+    assert_int_equal(ready_now(&a_tag),
+                     WFI_POLL_READ | WFI_POLL_WRITE | WFI_POLL_ERROR | WFI_POLL_EVENTFUL);
+}
+
+static void an_end_is_told_apart_from_bytes(void **state)
+{
+    (void)state;
+    assert_int_equal(wfi_poller_add(p, pair[0], &a_tag), 0);
+    put(pair[1]);
+    assert_int_equal(ready_now(&a_tag), WFI_POLL_READ | WFI_POLL_WRITE);
+    put(pair[1]);
+    shutdown(pair[1], SHUT_WR);
+    assert_int_equal(ready_now(&a_tag), WFI_POLL_READ | WFI_POLL_WRITE | WFI_POLL_EVENTFUL);
 }
 
 static void refusals(void **state)
@@ -219,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_level_is_told_until_it_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_watch_survives_a_number_used_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hang_up_makes_both_directions_look, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_end_is_told_apart_from_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refusals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wake_before_the_wait_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wakes_from_another_thread_hide_no_event, set_up, tear_down),

@@ -91,6 +91,7 @@ int wfi_socket_accept(int fd, struct wfi_sockaddr *ret_peer, int *ret_fd);
  * pipes too. */
 ssize_t wfi_fd_read(int fd, void *buf, size_t len);
 ssize_t wfi_fd_readv(int fd, const struct iovec *parts, int count);
+ssize_t wfi_socket_read(int fd, void *buf, size_t len);
 ssize_t wfi_socket_write(int fd, const void *buf, size_t len);
 ssize_t wfi_socket_writev(int fd, const struct iovec *parts, int count);
 

@@ -46,7 +46,7 @@ static int make_streams(struct wf_child *child, struct wfi_child_plan *plan)
     for (int i = 0; i < 3; i++) {
         if (plan->mine[i] < 0)
             continue;
-        int err = wfi_stream_create(plan->mine[i], &child->pipes[i]);
+        int err = wfi_stream_create(plan->mine[i], false, &child->pipes[i]);
         if (err)
             return err;
         plan->mine[i] = -1;

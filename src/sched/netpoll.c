@@ -125,6 +125,8 @@ static void desc_ready(struct wfi_poll_target *target, uint32_t ready)
     struct wfi_poll_desc *d = wfi_container_of(target, struct wfi_poll_desc, target);
     struct wfi_wake_list wakes = {0};
     wfi_lock_lock(&d->lock);
+    if (ready & WFI_POLL_EVENTFUL)
+        wfi_store_relaxed(&d->eventful, true); /* released with `seen` */
     if (ready & WFI_POLL_READ)
         edge(d, WFI_DESC_READ, &wakes);
     if (ready & WFI_POLL_WRITE)
@@ -174,6 +176,7 @@ struct wfi_poll_desc *wfi_poll_desc_open(int fd)
     wfi_lock_lock(&d->lock);
     d->target.ready = desc_ready;
     d->fd = fd;
+    wfi_store_relaxed(&d->eventful, false);
     wfi_lock_unlock(&d->lock);
     wfi_store(&d->parties, (uint32_t)PARTY);
     return d;

@@ -83,6 +83,7 @@ struct wfi_poll_desc {
     struct wfi_lock lock;
     int fd;
     WFI_ATOMIC(uint32_t) parties; /* bit 0: closed; the rest counts who is inside, and the owner */
+    WFI_ATOMIC(bool) eventful;    /* an edge told of more than bytes; written under the lock */
     struct {
         WFI_ATOMIC(uint32_t) seen; /* edges so far; written under the lock */
         struct wfi_wait_list waiters;
@@ -113,6 +114,15 @@ static inline uint32_t wfi_poll_desc_seen(struct wfi_poll_desc *d,
 {
     /* acquire: pairs with the release in desc_ready; the system call comes after */
     return wfi_load_acquire(&d->directions[direction].seen);
+}
+
+/*
+ * Whether some edge told of more than bytes: of the end, an error, urgent data. Ask after
+ * wfi_poll_desc_seen; it then covers the edges that are counted there.
+ */
+static inline bool wfi_poll_desc_is_eventful(struct wfi_poll_desc *d)
+{
+    return wfi_load_relaxed(&d->eventful);
 }
 
 /* Whether edges come in: without a home, nobody is told of any. */

@@ -136,6 +136,7 @@ static void target_ready(struct wfi_poll_target *poll_target, uint32_t ready)
     if (watch->closed || !target->interest)
         return;
     enter(watch);
+    ready &= WF_WATCH_READ | WF_WATCH_WRITE | WF_WATCH_ERROR;
     watch->options.ready(watch->options.arg, target->fd, ready);
     leave(watch);
 }
