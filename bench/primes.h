@@ -32,7 +32,7 @@ int is_prime(struct wf_task *self, uint64_t n, bool *ret)
 WF_TASK_DEFINE(is_prime)
 
 /* All of them; `on` is NULL for one call after another, and destroyed. */
-static double primes_s(struct wf_executor *on)
+static inline double primes_s(struct wf_executor *on)
 {
     is_prime_future futures_made[PRIMES];
     bool prime = true;
