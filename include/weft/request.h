@@ -93,6 +93,12 @@ WF_API const char *wf_request_id(const struct wf_request *request);
 WF_API const struct wf_address *wf_request_peer(const struct wf_request *request);
 
 /*
+ * Whether the connection it came on speaks TLS.
+ * Context: any, never blocks.
+ */
+WF_API bool wf_request_secure(const struct wf_request *request);
+
+/*
  * The scope the handler runs in, for tasks that are to end with it. On a fiber the handler is its
  * owner; a handler on another executor may spawn in it, but not join it.
  * Context: any, never blocks.

@@ -28,6 +28,7 @@
 #include <weft/listener.h>
 #include <weft/request.h>
 #include <weft/response.h>
+#include <weft/tls.h>
 
 WF_BEGIN_DECLS
 
@@ -57,7 +58,7 @@ struct wf_server_options {
     uint64_t body_bytes_max;  /* of a request: 1 MiB; UINT64_MAX: any */
     uint32_t connections_max; /* open at a time: 10,000; more wait to be accepted */
 
-    int64_t head_ns;    /* from the first byte of a head to its last: 10 s */
+    int64_t head_ns;    /* from the first byte of a head to its last, and for a handshake: 10 s */
     int64_t body_ns;    /* to wait for 64 KiB of a body, or what is left of it: 30 s */
     int64_t write_ns;   /* for the client to take 64 KiB or what there is: 30 s */
     int64_t idle_ns;    /* between two requests of a connection: 60 s */
@@ -189,6 +190,18 @@ WF_API int wf_server_listen(struct wf_server *server, const char *endpoint,
  * Context: any, never blocks; by the owner.
  */
 WF_API int wf_server_adopt(struct wf_server *server, int fd, struct wf_error *reterr);
+
+/*
+ * The `index`-th listener speaks TLS. A client that speaks plain HTTP there is answered 400.
+ *
+ * tls   stays the caller's, and must outlive the server; several listeners may share it
+ *
+ * Returns 0, -ENOENT when there are not so many listeners, or WF_ESTATE when the server has been
+ * started.
+ * Context: any, never blocks; by the owner.
+ */
+WF_API int wf_server_secure(struct wf_server *server, size_t index, struct wf_tls *tls,
+                            struct wf_error *reterr);
 
 /*
  * Where the `index`-th listener listens, with the port that was chosen.

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <weft/file.h>
 #include <weft/local.h>
 
 #include "base/alloc.h"
@@ -27,14 +28,18 @@
 #define LINGER_BYTES (256 * 1024)
 /* What is to be taken within one write_ns. */
 #define PIECE_BYTES (64 * 1024)
+/* Of a file, on its way to be encrypted. */
+#define FILE_PIECE_BYTES (64 * 1024)
 
-struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf_stream *stream)
+struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf_stream *stream,
+                                             struct wf_tls *secure)
 {
     struct wfi_connection *c = wfi_zalloc(sizeof *c);
     if (!c)
         return NULL;
     c->server = server;
     c->stream = stream;
+    c->secure = secure;
     c->date_second = -1;
     c->request.path = c->request.path_storage;
     wf_stream_peer(stream, &c->peer);
@@ -43,6 +48,7 @@ struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf
 
 static void destroy(struct wfi_connection *c)
 {
+    wfi_tls_close(c->tls);
     wf_stream_close(c->stream);
     wfi_request_parser_destroy(c->parser);
     wfi_request_fini(&c->request);
@@ -54,6 +60,13 @@ static void destroy(struct wfi_connection *c)
 
 /* ---- bytes ---- */
 
+static int put(struct wfi_connection *c, const void *data, size_t len, wf_deadline deadline)
+{
+    if (c->tls)
+        return wfi_tls_write(c->tls, data, len, deadline);
+    return wf_stream_write(c->stream, data, len, deadline);
+}
+
 int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len)
 {
     const char *at = data;
@@ -61,7 +74,7 @@ int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len)
         return -EPIPE;
     while (len) {
         size_t piece = len < PIECE_BYTES ? len : PIECE_BYTES;
-        int err = wf_stream_write(c->stream, at, piece, wf_after(c->server->options.write_ns));
+        int err = put(c, at, piece, wf_after(c->server->options.write_ns));
         if (err) {
             c->broken = true; /* an unknown part has been sent */
             return err;
@@ -79,6 +92,27 @@ int wfi_connection_flush(struct wfi_connection *c)
     return err;
 }
 
+/* Inside the system when it can be; else through memory, where it is encrypted. */
+int wfi_connection_send_file(struct wfi_connection *c, struct wf_file *file, uint64_t offset,
+                             size_t len, wf_deadline deadline)
+{
+    if (!c->tls)
+        return wf_stream_send_file(c->stream, file, (int64_t)offset, (int64_t)len, deadline);
+    size_t size = len < FILE_PIECE_BYTES ? len : FILE_PIECE_BYTES;
+    char *buf = wfi_alloc(size);
+    int err = buf ? 0 : -ENOMEM;
+    while (!err && len) {
+        ssize_t n = wf_file_read(file, buf, len < size ? len : size, (int64_t)offset);
+        err = n > 0 ? put(c, buf, (size_t)n, deadline) : n == 0 ? WF_ESHORT : (int)n;
+        if (!err) {
+            offset += (uint64_t)n;
+            len -= (size_t)n;
+        }
+    }
+    wfi_free(buf);
+    return err;
+}
+
 ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline)
 {
     if (!c->in) {
@@ -86,7 +120,8 @@ ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline)
         if (!c->in)
             return -ENOMEM;
     }
-    ssize_t n = wf_stream_read(c->stream, c->in, WFI_IN_BYTES, deadline);
+    ssize_t n = c->tls ? wfi_tls_read(c->tls, c->in, WFI_IN_BYTES, deadline)
+                       : wf_stream_read(c->stream, c->in, WFI_IN_BYTES, deadline);
     c->at = 0;
     c->len = n > 0 ? (size_t)n : 0;
     return n;
@@ -107,6 +142,8 @@ static ssize_t fill_idle(struct wfi_connection *c)
         wfi_buffer_reset(&c->out);
         wfi_response_fini(&c->response);
         wfi_request_trim(c->parser);
+        if (c->tls)
+            wfi_tls_trim(c->tls);
         n = wf_stream_wait(c->stream, deadline);
         if (n == 0)
             n = wfi_connection_fill(c, deadline);
@@ -132,15 +169,20 @@ static void tell(struct wfi_connection *c, const struct wf_request *request, int
 }
 
 /* Says why what came is no request; the connection ends after it. */
-static void refuse(struct wfi_connection *c, int status)
+static void refuse_as(struct wfi_connection *c, int status, const char *why)
 {
     wfi_count(&c->server->refused, 1);
     c->close = c->linger = true;
     c->request.head = NULL;
     wfi_response_begin(&c->response, c);
-    wf_response_text(&c->response, status, wfi_status_text(status));
+    wf_response_text(&c->response, status, why);
     wfi_connection_flush(c);
     tell(c, NULL, status, c->response.body_bytes);
+}
+
+static void refuse(struct wfi_connection *c, int status)
+{
+    refuse_as(c, status, wfi_status_text(status));
 }
 
 static int status_of(int code)
@@ -380,6 +422,47 @@ static bool next_head(struct wfi_connection *c)
     }
 }
 
+/*
+ * Makes a connection speak TLS. Nothing is spent on a client before it has said something, and
+ * until then it is as idle as one between two requests. Returns whether the connection goes on.
+ */
+static bool shake_hands(struct wfi_connection *c)
+{
+    const struct wf_server_options *options = &c->server->options;
+    wf_deadline deadline = wf_after(options->head_ns);
+    wfi_store(&c->idle, true); /* see fill_idle */
+    bool ending = wfi_load(&c->server->ending_idle);
+    int err = wf_stream_wait(c->stream, ending ? WF_NOW : deadline);
+    wfi_store(&c->idle, false);
+    if (!err)
+        err = wfi_tls_open(c->secure, c->stream, options->write_ns, &c->tls);
+    if (!err)
+        err = wfi_tls_handshake(c->tls, deadline);
+    if (!err)
+        return true;
+    if (err == WF_EPROTOCOL) {
+        wfi_tls_close(c->tls);
+        c->tls = NULL;
+        refuse_as(c, 400, "plain HTTP came where TLS is spoken: ask with https://\n");
+    } else if (err == WF_ETLS || (err == -ETIMEDOUT && !ending)) {
+        wfi_count(&c->server->refused, 1);
+        c->linger = true; /* OpenSSL has told the client why */
+    } else {
+        c->broken = true;
+    }
+    return false;
+}
+
+/* Tells the client that nothing more comes, which is how it knows that nothing was cut off. */
+static void end_tls(struct wfi_connection *c)
+{
+    c->linger |= wfi_tls_has_input(c->tls);
+    if (!c->broken && wfi_tls_end(c->tls, wf_after(LINGER_NS)))
+        c->broken = true;
+    wfi_tls_close(c->tls);
+    c->tls = NULL; /* what still comes is not read but passed over */
+}
+
 /* See 3 at the top. */
 static void read_the_rest(struct wfi_connection *c)
 {
@@ -398,11 +481,13 @@ int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none
     struct wfi_request_limits limits = {.head_bytes_max = options->head_bytes_max,
                                         .body_bytes_max = options->body_bytes_max};
     wfi_server_join(c->server, c);
-    if (wfi_request_parser_create(&limits, &c->parser, NULL) == 0)
+    if ((!c->secure || shake_hands(c)) && wfi_request_parser_create(&limits, &c->parser, NULL) == 0)
         while (next_head(c) && answer(c))
             ;
     if (c->out.len && !c->broken)
         (void)wfi_connection_flush(c);
+    if (c->tls)
+        end_tls(c);
     if (!c->broken && (c->linger || c->at < c->len))
         read_the_rest(c);
     wfi_server_leave(c->server, c);

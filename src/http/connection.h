@@ -24,6 +24,7 @@
 #include "http/gzip.h"
 #include "http/latency.h"
 #include "http/request.h"
+#include "http/tls.h"
 
 #define WFI_REQUEST_ID_BYTES 40
 
@@ -97,6 +98,8 @@ struct wfi_connection {
     struct wfi_link link; /* under the server's lock */
     struct wf_server *server;
     struct wf_stream *stream;
+    struct wf_tls *secure;       /* the listener's; NULL for plain HTTP */
+    struct wfi_tls_session *tls; /* NULL: bytes go as they are */
     struct wfi_request_parser *parser;
     struct wf_address peer;
     uint64_t number;
@@ -128,6 +131,7 @@ struct wf_server {
     struct listening {
         struct wf_listener *listener;
         bool shared;
+        struct wf_tls *secure;      /* NULL for plain HTTP */
         struct wf_future *acceptor; /* the serving task's */
     } * listening;
     size_t listening_count;
@@ -153,11 +157,15 @@ struct wf_server {
 
 /* connection.c */
 WF_TASK(wf_none, wfi_serve_connection, (struct wfi_connection *, connection))
-struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf_stream *stream);
+struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf_stream *stream,
+                                             struct wf_tls *secure);
 /* Sends what was collected; marks the connection broken when it cannot. */
 int wfi_connection_flush(struct wfi_connection *c);
 /* Sends parts, each in its share of time. */
 int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len);
+/* Sends a part of a file, which is to be taken by the deadline. */
+int wfi_connection_send_file(struct wfi_connection *c, struct wf_file *file, uint64_t offset,
+                             size_t len, wf_deadline deadline);
 /* Reads what comes into `in`, which is empty: the count, 0 at the end, or an error. */
 ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline);
 

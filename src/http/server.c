@@ -136,9 +136,9 @@ static void end_idle(struct wf_server *server)
 
 /* Takes the stream over. */
 static void start_connection(struct wf_server *server, struct wf_scope *scope,
-                             struct wf_stream *stream)
+                             struct wf_stream *stream, struct wf_tls *secure)
 {
-    struct wfi_connection *c = wfi_connection_create(server, stream);
+    struct wfi_connection *c = wfi_connection_create(server, stream, secure);
     if (!c) {
         wf_stream_close(stream);
         return;
@@ -170,7 +170,7 @@ int wfi_accept_connections(struct wf_task *self, struct wf_server *server, size_
         if (!err)
             err = wf_listener_accept(at->listener, &stream, WF_FOREVER);
         if (!err)
-            start_connection(server, scope, stream);
+            start_connection(server, scope, stream, at->secure);
         else if (err == -ECANCELED)
             break;
         else if (wf_sleep(wf_after(PAUSE_NS)))
@@ -180,7 +180,7 @@ int wfi_accept_connections(struct wf_task *self, struct wf_server *server, size_
     WF_SHIELD(WF_FOREVER) {
         while (!at->shared && wfi_load(&server->open) < server->options.connections_max &&
                wf_listener_accept(at->listener, &stream, WF_NOW) == 0)
-            start_connection(server, scope, stream);
+            start_connection(server, scope, stream, at->secure);
     }
     return 0;
 }
@@ -354,6 +354,17 @@ int wf_server_adopt(struct wf_server *server, int fd, struct wf_error *reterr)
         return wf_error_set(reterr, err, "descriptor %d: %s", fd, wf_strerror(err));
     }
     server->listening[server->listening_count - 1].listener = listener;
+    return 0;
+}
+
+int wf_server_secure(struct wf_server *server, size_t index, struct wf_tls *tls,
+                     struct wf_error *reterr)
+{
+    if (server->started)
+        return wf_error_set(reterr, WF_ESTATE, "the server has been started");
+    if (index >= server->listening_count)
+        return wf_error_set(reterr, -ENOENT, "the server has no listener %zu", index);
+    server->listening[index].secure = tls;
     return 0;
 }
 

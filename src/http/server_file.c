@@ -105,8 +105,8 @@ static int send_part(struct wf_response *response, struct wf_file *file, uint64_
     int err = wf_response_flush(response);
     while (!err && response->left > 0) {
         int64_t piece = response->left < PIECE_BYTES ? response->left : PIECE_BYTES;
-        err = wf_stream_send_file(c->stream, file, (int64_t)first, piece,
-                                  wf_after(c->server->options.write_ns));
+        err = wfi_connection_send_file(c, file, first, (size_t)piece,
+                                       wf_after(c->server->options.write_ns));
         first += (uint64_t)piece;
         response->left -= piece;
         response->body_bytes += (uint64_t)piece;

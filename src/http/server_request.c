@@ -120,6 +120,11 @@ const struct wf_address *wf_request_peer(const struct wf_request *request)
     return &request->connection->peer;
 }
 
+bool wf_request_secure(const struct wf_request *request)
+{
+    return request->connection->tls != NULL;
+}
+
 struct wf_scope *wf_request_scope(const struct wf_request *request)
 {
     return &request->connection->scope;
