@@ -34,6 +34,8 @@ struct wf_stream_options {
     int keepalive_s; /* TCP: probe a silent peer after so many seconds; 0: never */
     int send_bytes;  /* size of the system's buffers; 0: as the system sees fit */
     int receive_bytes;
+    int unsent_bytes; /* TCP: how much may wait to be sent when the peer does not take it, before a
+                         write waits; 0: what the system's buffer holds, which can be megabytes */
 };
 
 /*
@@ -202,6 +204,14 @@ WF_API int wf_stream_shutdown(struct wf_stream *stream, enum wf_stream_side how)
  * Context: any, never blocks; once.
  */
 WF_API void wf_stream_close(struct wf_stream *stream);
+
+/*
+ * Closes the stream so that its peer sees that it was broken off (TCP: a reset, -ECONNRESET there):
+ * what was written and has not arrived is dropped, and takes no memory of the system until a peer
+ * that does not read has been given up. NULL is fine.
+ * Context: any, never blocks; once, instead of wf_stream_close.
+ */
+WF_API void wf_stream_break(struct wf_stream *stream);
 
 /*
  * The address of this end.

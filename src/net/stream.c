@@ -42,6 +42,8 @@ int wfi_stream_configure(int fd, bool tcp, const struct wf_stream_options *optio
         err = wfi_socket_set(fd, WFI_SOCKET_SEND_BYTES, options->send_bytes);
     if (!err && options->receive_bytes > 0)
         err = wfi_socket_set(fd, WFI_SOCKET_RECEIVE_BYTES, options->receive_bytes);
+    if (!err && tcp && options->unsent_bytes > 0)
+        err = wfi_socket_set(fd, WFI_SOCKET_UNSENT_BYTES, options->unsent_bytes);
     return err;
 }
 
@@ -81,6 +83,15 @@ void wf_stream_close(struct wf_stream *s)
 {
     if (s && wfi_handle_close(&s->handle))
         wfi_free(s);
+}
+
+void wf_stream_break(struct wf_stream *s)
+{
+    if (s && wfi_handle_enter(&s->handle) == 0) {
+        (void)wfi_socket_close_hard(s->handle.fd); /* else it is closed as any other */
+        wfi_stream_leave(s);
+    }
+    wf_stream_close(s);
 }
 
 int wfi_stream_wait_inside(struct wf_stream *s, enum wfi_desc_direction direction, uint32_t seen,

@@ -798,12 +798,35 @@ static void the_number_is_closed_by_the_last(void **state)
     wf_stream_close(ends[1]);
 }
 
+/* What was written and has not arrived is not kept for a peer that does not read. */
+static void breaking_off_drops_what_is_unsent(void **state)
+{
+    (void)state;
+    static char much[1 << 20];
+    struct wf_listener *l = listen_at("127.0.0.1:0");
+    struct wf_stream *client = dial(l), *server = accept_one(l);
+    int err;
+    do
+        err = wf_stream_write(server, much, sizeof much, WF_NOW);
+    while (!err);
+    assert_int_equal(err, -ETIMEDOUT);
+    wf_stream_break(server);
+    ssize_t n;
+    do
+        n = wf_stream_read(client, much, sizeof much, soon());
+    while (n > 0);
+    assert_int_equal(n, -ECONNRESET);
+    wf_stream_close(client);
+    wf_stream_break(NULL);
+    wf_listener_close(l);
+}
+
 /* Options and names */
 
 static void options_reach_the_sockets(void **state)
 {
     (void)state;
-    struct wf_listener_options how = {.stream = {.keepalive_s = 17}};
+    struct wf_listener_options how = {.stream = {.keepalive_s = 17, .unsent_bytes = 4096}};
     struct wf_stream_options with_delay = {.delay = true, .send_bytes = 65536};
     struct wf_listener *l = NULL;
     struct wf_stream *s = NULL;
@@ -821,6 +844,8 @@ static void options_reach_the_sockets(void **state)
     assert_int_not_equal(value, 0);
     assert_int_equal(wfi_socket_get(wf_stream_fd(server), WFI_SOCKET_KEEPALIVE_IDLE, &value), 0);
     assert_int_equal(value, 17);
+    assert_int_equal(wfi_socket_get(wf_stream_fd(server), WFI_SOCKET_UNSENT_BYTES, &value), 0);
+    assert_int_equal(value, 4096);
     struct wf_address a, b;
     assert_int_equal(wf_stream_local(s, &a), 0);
     assert_int_equal(wf_stream_peer(server, &b), 0);
@@ -1278,6 +1303,7 @@ int main(void)
         PARTIES_TEST(dialling_meets_its_deadline),
         cmocka_unit_test(an_address_that_hangs_does_not_use_up_the_time),
         cmocka_unit_test(the_number_is_closed_by_the_last),
+        cmocka_unit_test(breaking_off_drops_what_is_unsent),
         cmocka_unit_test(options_reach_the_sockets),
         cmocka_unit_test(unix_paths_come_and_go),
         PARTIES_TEST(accept_waits_for_descriptors),

@@ -461,6 +461,7 @@ static const struct {
     [WFI_SOCKET_REUSEPORT] = {SOL_SOCKET, SO_REUSEPORT},
     [WFI_SOCKET_SEND_BYTES] = {SOL_SOCKET, SO_SNDBUF},
     [WFI_SOCKET_RECEIVE_BYTES] = {SOL_SOCKET, SO_RCVBUF},
+    [WFI_SOCKET_UNSENT_BYTES] = {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
 };
 
 int wfi_socket_set(int fd, enum wfi_socket_option option, int value)
@@ -479,6 +480,12 @@ int wfi_socket_get(int fd, enum wfi_socket_option option, int *ret_value)
         return -errno;
     *ret_value = value;
     return 0;
+}
+
+int wfi_socket_close_hard(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) < 0 ? -errno : 0;
 }
 
 int wfi_socket_local(int fd, struct wfi_sockaddr *ret_addr)

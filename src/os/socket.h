@@ -122,9 +122,13 @@ enum wfi_socket_option {
     WFI_SOCKET_REUSEPORT,
     WFI_SOCKET_SEND_BYTES, /* size of the kernel's buffer */
     WFI_SOCKET_RECEIVE_BYTES,
+    WFI_SOCKET_UNSENT_BYTES, /* TCP: not ready for writing while more than that is unsent */
 };
 int wfi_socket_set(int fd, enum wfi_socket_option option, int value);
 int wfi_socket_get(int fd, enum wfi_socket_option option, int *ret_value);
+
+/* Makes close drop what is unsent and, with TCP, reset the connection. */
+int wfi_socket_close_hard(int fd);
 
 int wfi_socket_local(int fd, struct wfi_sockaddr *ret_addr);
 int wfi_socket_peer(int fd, struct wfi_sockaddr *ret_addr);
