@@ -49,7 +49,10 @@ struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf
 static void destroy(struct wfi_connection *c)
 {
     wfi_tls_close(c->tls);
-    wf_stream_close(c->stream);
+    if (c->hard)
+        wf_stream_break(c->stream);
+    else
+        wf_stream_close(c->stream);
     wfi_request_parser_destroy(c->parser);
     wfi_request_fini(&c->request);
     wfi_response_fini(&c->response);
@@ -76,7 +79,7 @@ int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len)
         size_t piece = len < PIECE_BYTES ? len : PIECE_BYTES;
         int err = put(c, at, piece, wf_after(c->server->options.write_ns));
         if (err) {
-            c->broken = true; /* an unknown part has been sent */
+            c->broken = c->hard = true; /* an unknown part has been sent */
             return err;
         }
         at += piece;
@@ -370,8 +373,10 @@ static bool answer(struct wfi_connection *c)
             return false;
         }
         run_handler(c, &outcome);
-        if (!finish_answer(c, &outcome))
+        if (!finish_answer(c, &outcome)) {
             c->broken = true;
+            c->hard |= wfi_response_ends_with_the_connection(&c->response);
+        }
     }
     tell(c, request, c->broken ? 0 : c->response.status, c->response.body_bytes);
     bool over = wfi_request_body_is_over(request);

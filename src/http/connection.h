@@ -111,6 +111,8 @@ struct wfi_connection {
     bool close;     /* after the answer that is being made */
     bool linger;    /* what the client still sends is to be read first */
     bool broken;    /* nothing more can be sent */
+    bool hard;      /* the end is to be seen as a break: the client does not read, or would take it
+                       for the end of the answer */
     char *in;       /* WFI_IN_BYTES, or NULL while idle for long */
     size_t at, len; /* of what was read and not yet fed */
     struct wfi_buffer out;
@@ -189,6 +191,8 @@ void wfi_response_begin(struct wf_response *response, struct wfi_connection *c);
 void wfi_response_fini(struct wf_response *response);
 /* After the handler: the end of the body. WF_ESHORT when some of it is missing. */
 int wfi_response_end(struct wf_response *response);
+/* Whether the client knows no other end of the body. */
+bool wfi_response_ends_with_the_connection(const struct wf_response *response);
 /* Adds a field that is known to be one; there has to be room. */
 int wfi_response_add(struct wf_response *response, struct wfi_text name, struct wfi_text value);
 /* The next bytes of the body, as they are sent: framed and collected. */

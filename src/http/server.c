@@ -34,6 +34,9 @@
 
 /* How long a client may be gone unnoticed: short for a person, rare for a processor. */
 #define LOOK_NS WF_MILLISECONDS(50)
+/* What the system may hold for a client that does not take it, where by itself it would hold
+ * megabytes; and as much as is worth filling a network with before the writer is woken again. */
+#define UNSENT_BYTES (64 * 1024)
 /* After accepting failed for want of memory. */
 #define PAUSE_NS WF_MILLISECONDS(20)
 
@@ -328,10 +331,13 @@ static int add_listener(struct wf_server *server, struct wf_listener *listener, 
 int wf_server_listen(struct wf_server *server, const char *endpoint,
                      const struct wf_listener_options *options, struct wf_error *reterr)
 {
+    struct wf_listener_options mine = options ? *options : (struct wf_listener_options){0};
     struct wf_listener *listener;
     if (server->started)
         return wf_error_set(reterr, WF_ESTATE, "the server has been started");
-    int err = wf_listener_open(endpoint, options, &listener, reterr);
+    if (!mine.stream.unsent_bytes)
+        mine.stream.unsent_bytes = UNSENT_BYTES;
+    int err = wf_listener_open(endpoint, &mine, &listener, reterr);
     if (!err && (err = add_listener(server, listener, false))) {
         wf_listener_close(listener);
         wf_error_set(reterr, err, NULL);
@@ -341,6 +347,7 @@ int wf_server_listen(struct wf_server *server, const char *endpoint,
 
 int wf_server_adopt(struct wf_server *server, int fd, struct wf_error *reterr)
 {
+    const struct wf_listener_options options = {.stream = {.unsent_bytes = UNSENT_BYTES}};
     struct wf_listener *listener;
     if (server->started)
         return wf_error_set(reterr, WF_ESTATE, "the server has been started");
@@ -348,7 +355,7 @@ int wf_server_adopt(struct wf_server *server, int fd, struct wf_error *reterr)
     int err = add_listener(server, NULL, true);
     if (err)
         return wf_error_set(reterr, err, NULL);
-    err = wf_listener_adopt(fd, NULL, &listener);
+    err = wf_listener_adopt(fd, &options, &listener);
     if (err) {
         server->listening_count--;
         return wf_error_set(reterr, err, "descriptor %d: %s", fd, wf_strerror(err));

@@ -112,7 +112,7 @@ static int send_part(struct wf_response *response, struct wf_file *file, uint64_
         response->body_bytes += (uint64_t)piece;
     }
     if (err)
-        c->broken = true; /* the announced length is not reached */
+        c->broken = c->hard = true; /* the announced length is not reached */
     return err;
 }
 

@@ -227,6 +227,12 @@ int wfi_response_end(struct wf_response *response)
     return err;
 }
 
+bool wfi_response_ends_with_the_connection(const struct wf_response *response)
+{
+    return response->state == WFI_RESPONSE_BEGUN && response->left < 0 && !response->chunked &&
+           !response->bodiless;
+}
+
 /* ---- whole answers ---- */
 
 int wf_response_send(struct wf_response *response, int status, const char *content_type,

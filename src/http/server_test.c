@@ -351,6 +351,8 @@ static int pieces(struct wf_request *request, struct wf_response *response, void
         err = wf_response_write(response, many, sizeof many);
     if (!err)
         err = wf_response_flush(response);
+    if (!err && strcmp(wf_request_method(request), "PUT") == 0)
+        return -EIO;
     return err ? err : wf_response_write(response, "end", 3);
 }
 
@@ -370,6 +372,12 @@ static void answers_come_in_pieces(void **state)
     text = ask(server, "DELETE / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_non_null(strstr(text, "Content-Length: 20000\r\n"));
     assert_true(strlen(text) < 20000);
+    /* One whose end is the connection's: it must not look like an end. */
+    struct client client;
+    dial(&client, server);
+    say(&client, "PUT / HTTP/1.0\r\n\r\n");
+    assert_false(hears(&client, NULL));
+    hang_up(&client);
     wf_server_destroy(server);
 }
 
@@ -786,6 +794,12 @@ static void a_client_that_does_not_read_is_given_up(void **state)
     say(&client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     await(&w.ended);
     assert_int_equal(wfi_load(&w.code), -ETIMEDOUT);
+    /* And the system keeps nothing for it. */
+    ssize_t n;
+    do
+        n = wf_stream_read(client.stream, client.text, sizeof client.text, soon());
+    while (n > 0);
+    assert_int_equal(n, -ECONNRESET);
     hang_up(&client);
     wf_server_destroy(server);
 }
