@@ -99,6 +99,20 @@ WF_API const struct wf_address *wf_request_peer(const struct wf_request *request
 WF_API bool wf_request_secure(const struct wf_request *request);
 
 /*
+ * The address of the client without a port: that of the connection, or, where that is a trusted
+ * proxy's (`trusted` in wf_server_options), the one that the proxies name in X-Forwarded-For. ""
+ * where it cannot be known: over a Unix socket, without such a field.
+ * Context: any, never blocks.
+ */
+WF_API const char *wf_request_client(const struct wf_request *request);
+
+/*
+ * The pattern of the route that was found, for logs and figures; NULL when there is none.
+ * Context: any, never blocks.
+ */
+WF_API const char *wf_request_route(const struct wf_request *request);
+
+/*
  * The scope the handler runs in, for tasks that are to end with it. On a fiber the handler is its
  * owner; a handler on another executor may spawn in it, but not join it.
  * Context: any, never blocks.

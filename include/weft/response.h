@@ -51,6 +51,13 @@ struct wf_json_writer; /* weft/json.h */
 WF_API int wf_response_header(struct wf_response *response, const char *name, const char *value);
 
 /*
+ * The status of the answer; where none was begun, the one that the server will give it for `code`,
+ * what a handler or wf_next_run returned.
+ * Context: any, never blocks.
+ */
+WF_API int wf_response_status(const struct wf_response *response, int code);
+
+/*
  * Answers with `len` bytes. `content_type` may be NULL where there is no body.
  *
  * Returns as above.

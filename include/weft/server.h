@@ -108,11 +108,27 @@ struct wf_server_options {
 WF_API int wf_server_create(const struct wf_server_options *options, struct wf_server **ret_server,
                             struct wf_error *reterr);
 
+/*
+ * What several routes and middlewares have in common. A plain value, read by the calls it is given
+ * to: `{.path = "/api", .on = threads}`.
+ */
+struct wf_group {
+    const struct wf_group *in; /* the group it is part of; NULL: none */
+    const char *path;          /* stands in front of theirs: "/api"; NULL: nothing */
+
+    /* For routes that have none of their own; NULL or 0: as the group around it has them. */
+    struct wf_executor *on;
+    int64_t handler_ns;
+    uint64_t body_bytes_max;
+};
+
 struct wf_route {
+    const struct wf_group *group; /* NULL: none; read by wf_server_route only */
     const char *method; /* NULL: any; a route for GET answers HEAD too */
 
     /* The pattern of the path, as weft/router.h has it: "/users/{id:uint}/photo". Where several
-     * fit the more particular wins. wf_request_param has the values. */
+     * fit the more particular wins. wf_request_param has the values. In a group it is what follows
+     * the group's, and may be "". */
     const char *path;
     wf_handler handler;
     void *arg;

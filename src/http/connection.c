@@ -210,6 +210,15 @@ static int status_of(int code)
     }
 }
 
+int wf_response_status(const struct wf_response *response, int code)
+{
+    if (response->state != WFI_RESPONSE_NONE)
+        return response->status;
+    if (code <= 0)
+        return code ? status_of(code) : 204;
+    return code < 400 || code > 599 ? 500 : code;
+}
+
 /* ---- handlers ---- */
 
 struct outcome {
@@ -247,21 +256,71 @@ static void stop_working(struct wfi_connection *c)
     }
 }
 
+/* 404, 405, and what the path has wrong with it. */
+static void answer_unrouted(struct wfi_connection *c, int err)
+{
+    const struct wfi_request_head *head = c->request.head;
+    char allow[128];
+    switch (err) {
+    case -EPERM:
+        wf_router_methods(c->server->router, head->path.ptr, head->path.len, allow, sizeof allow);
+        err = wf_response_header(&c->response, "Allow", allow);
+        if (!err && head->method == WFI_METHOD_OPTIONS)
+            err = wf_response_send(&c->response, 204, NULL, NULL, 0);
+        else if (!err)
+            err = wf_response_error(&c->response, 405, "%s", wfi_status_text(405));
+        break;
+    case -EINVAL:
+        err = wf_response_error(&c->response, 400, "the path is malformed");
+        break;
+    case -E2BIG:
+        err = wf_response_error(&c->response, 414, "%s", wfi_status_text(414));
+        break;
+    case -ENOMEM:
+        err = wf_response_error(&c->response, 500, "%s", wfi_status_text(500));
+        break;
+    default:
+        /* The parser lets the asterisk through with OPTIONS only; it asks for the server itself. */
+        if (wfi_text_is(head->path, "*"))
+            err = wf_response_send(&c->response, 204, NULL, NULL, 0);
+        else
+            err = wf_response_error(&c->response, 404, "%s", wfi_status_text(404));
+    }
+    if (err)
+        c->broken = true;
+}
+
+int wfi_connection_handle(struct wfi_connection *c)
+{
+    struct wf_request *request = &c->request;
+    c->response.kept_fields = c->response.field_count;
+    c->response.kept_bytes = c->response.texts.len;
+    if (!request->route) {
+        answer_unrouted(c, request->route_error);
+        return 0;
+    }
+    const struct wf_route *route = &request->route->given;
+    if (!route->on)
+        return route->handler(request, &c->response, route->arg);
+    int code = 0;
+    int err = wfi_run_handler_go(&c->scope, c, &code);
+    if (!err)
+        err = wf_scope_join(&c->scope, NULL); /* close says it again */
+    return err && code == 0 && c->response.state == WFI_RESPONSE_NONE ? err : code;
+}
+
 static void run_handler(struct wfi_connection *c, struct outcome *ret)
 {
-    const struct wf_route *route = &c->request.route->given;
-    int64_t limit = route->handler_ns ? route->handler_ns : c->server->options.handler_ns;
-    wf_scope_open(&c->scope, route->on, limit ? wf_after(limit) : WF_FOREVER);
+    const struct wfi_route *route = c->request.route;
+    int64_t limit = route ? route->given.handler_ns : 0;
+    if (!limit)
+        limit = c->server->options.handler_ns;
+    wf_scope_open(&c->scope, route ? route->given.on : NULL, limit ? wf_after(limit) : WF_FOREVER);
     wfi_server_watch(c->server, c);
-    if (route->on) {
-        if (wfi_run_handler_go(&c->scope, c, &ret->code) == 0)
-            (void)wf_scope_join(&c->scope, NULL); /* close says it again */
-    } else {
-        struct wf_local_stretch stretch;
-        wf_local_enter(&stretch);
-        ret->code = route->handler(&c->request, &c->response, route->arg);
-        wf_local_leave(&stretch);
-    }
+    struct wf_local_stretch stretch;
+    wf_local_enter(&stretch);
+    ret->code = c->server->middlewares ? wfi_middleware_run(c) : wfi_connection_handle(c);
+    wf_local_leave(&stretch);
     stop_working(c);
     int err = wf_scope_close(&c->scope, &ret->error);
     ret->expired = wf_scope_expired(&c->scope);
@@ -276,9 +335,7 @@ static void run_handler(struct wfi_connection *c, struct outcome *ret)
 static void answer_error(struct wfi_connection *c, const struct outcome *outcome)
 {
     struct wf_response *response = &c->response;
-    int status = outcome->code > 0 ? outcome->code : status_of(outcome->code);
-    if (outcome->code > 0 && (status < 400 || status > 599))
-        status = 500;
+    int status = wf_response_status(response, outcome->code);
     const char *text = outcome->code > 0 ? wfi_status_text(status) : outcome->error.text;
     if (outcome->expired) {
         status = 503;
@@ -288,8 +345,8 @@ static void answer_error(struct wfi_connection *c, const struct outcome *outcome
         status = wfi_request_status(c->parser);
         text = wfi_request_reason(c->parser);
     }
-    response->field_count = 0;
-    wfi_buffer_clear(&response->texts);
+    response->field_count = response->kept_fields;
+    response->texts.len = response->kept_bytes;
     if (wf_response_error(response, status, "%s", text))
         c->broken = true;
 }
@@ -315,36 +372,6 @@ static bool finish_answer(struct wfi_connection *c, const struct outcome *outcom
     return wfi_response_end(response) == 0 && !c->broken;
 }
 
-/* 404, 405, and what the path has wrong with it. */
-static void answer_unrouted(struct wfi_connection *c, int err)
-{
-    const struct wfi_request_head *head = c->request.head;
-    char allow[128];
-    switch (err) {
-    case -EPERM:
-        wf_router_methods(c->server->router, head->path.ptr, head->path.len, allow, sizeof allow);
-        err = wf_response_header(&c->response, "Allow", allow);
-        if (!err && head->method == WFI_METHOD_OPTIONS)
-            err = wf_response_send(&c->response, 204, NULL, NULL, 0);
-        else if (!err)
-            err = wf_response_error(&c->response, 405, "%s", wfi_status_text(405));
-        break;
-    case -EINVAL:
-        err = wf_response_error(&c->response, 400, "the path is malformed");
-        break;
-    case -E2BIG:
-        err = wf_response_error(&c->response, 414, "%s", wfi_status_text(414));
-        break;
-    case -ENOMEM:
-        err = wf_response_error(&c->response, 500, "%s", wfi_status_text(500));
-        break;
-    default:
-        err = wf_response_error(&c->response, 404, "%s", wfi_status_text(404));
-    }
-    if (err)
-        c->broken = true;
-}
-
 /* Answers the request whose head is complete. Returns whether the connection goes on. */
 static bool answer(struct wfi_connection *c)
 {
@@ -358,13 +385,14 @@ static bool answer(struct wfi_connection *c)
         err = wf_router_find(c->server->router, head->method_text.ptr, head->method_text.len,
                              head->path.ptr, head->path.len, &request->match);
     }
-    if (err) {
+    bool found = !err;
+    if (err && !(c->server->middlewares && (err == -ENOENT || err == -EPERM))) {
         answer_unrouted(c, err);
     } else {
-        request->route = request->match.value;
-        const struct wf_route *route = &request->route->given;
-        if (route->body_bytes_max)
-            (void)wfi_request_limit_body(c->parser, route->body_bytes_max);
+        request->route_error = err;
+        request->route = found ? request->match.value : NULL;
+        if (found && request->route->given.body_bytes_max)
+            (void)wfi_request_limit_body(c->parser, request->route->given.body_bytes_max);
         if (!request->body_ended)
             wfi_request_look(request);
         if (request->body_error) {

@@ -12,6 +12,7 @@
 
 #include <weft/event.h>
 #include <weft/json.h>
+#include <weft/middleware.h>
 #include <weft/mutex.h>
 #include <weft/router.h>
 #include <weft/scope.h>
@@ -21,6 +22,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "http/date.h"
+#include "http/forwarded.h"
 #include "http/gzip.h"
 #include "http/latency.h"
 #include "http/request.h"
@@ -40,10 +42,19 @@ struct wfi_route {
     struct wf_route given; /* its texts are the router's */
 };
 
+struct wfi_middleware {
+    struct wfi_middleware *next;
+    wf_layer layer;
+    void *arg;
+    size_t path_len;
+    char path[]; /* without a slash at its end */
+};
+
 struct wf_request {
     struct wfi_connection *connection;
     const struct wfi_request_head *head;
     const struct wfi_route *route; /* NULL where none was found */
+    int route_error;               /* why not */
     struct wf_route_match match;
     char *path;            /* decoded; in path_storage or the heap */
     struct wfi_text piece; /* of the body: fed, not yet taken */
@@ -58,6 +69,10 @@ struct wf_request {
     int64_t began_ns;
     uint64_t number; /* in its connection */
     char id[WFI_REQUEST_ID_BYTES];
+    bool client_known; /* the next two are made */
+    bool has_client;
+    struct wfi_ip client_ip;
+    char client[WFI_IP_BYTES];
     char path_storage[256];
 };
 
@@ -83,6 +98,7 @@ struct wf_response {
     struct wfi_buffer packed; /* what came out and is no chunk yet */
     struct wfi_buffer texts;  /* names and values, behind each other */
     size_t field_count;
+    size_t kept_fields, kept_bytes; /* of these two, what stays when the handler fails */
     struct {
         size_t at, name_len, value_len;
     } fields[WFI_FIELDS_ROOM];
@@ -94,6 +110,8 @@ enum {
     WFI_CONNECTION_LOOKED, /* the same, and the server is looking whether the client has gone */
 };
 
+enum wfi_peer { WFI_PEER_UNKNOWN, WFI_PEER_IP, WFI_PEER_OTHER };
+
 struct wfi_connection {
     struct wfi_link link; /* under the server's lock */
     struct wf_server *server;
@@ -102,6 +120,8 @@ struct wfi_connection {
     struct wfi_tls_session *tls; /* NULL: bytes go as they are */
     struct wfi_request_parser *parser;
     struct wf_address peer;
+    enum wfi_peer peer_kind;
+    struct wfi_ip peer_ip;
     uint64_t number;
     WFI_ATOMIC(int) state;
     WFI_ATOMIC(bool) idle;          /* nothing of a request has come */
@@ -129,7 +149,10 @@ struct wfi_connection {
 struct wf_server {
     struct wf_server_options options; /* with the defaults filled in */
     struct wf_router *router;
+    struct wfi_network *trusted; /* whose X-Forwarded-For is believed */
+    size_t trusted_count;
     struct wfi_route *routes;
+    struct wfi_middleware *middlewares; /* the outermost first */
     struct listening {
         struct wf_listener *listener;
         bool shared;
@@ -171,6 +194,15 @@ int wfi_connection_send_file(struct wfi_connection *c, struct wf_file *file, uin
 /* Reads what comes into `in`, which is empty: the count, 0 at the end, or an error. */
 ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline);
 
+/* What the middlewares stand around: runs the handler of the request, or answers 404 or 405. */
+int wfi_connection_handle(struct wfi_connection *c);
+
+/* middleware.c: runs the middlewares that fit the request's path, and what they stand around. */
+int wfi_middleware_run(struct wfi_connection *c);
+
+/* server.c: appends the path of a group and what follows it. Returns 0 or -ENOMEM. */
+int wfi_group_path(const struct wf_group *group, const char *path, struct wfi_buffer *out);
+
 /* server.c: a handler begins; makes sure that somebody looks after its client. */
 void wfi_server_watch(struct wf_server *server, struct wfi_connection *c);
 void wfi_server_join(struct wf_server *server, struct wfi_connection *c);
@@ -181,6 +213,8 @@ void wfi_server_ended(struct wf_server *server);
 /* server_request.c */
 int wfi_request_begin(struct wf_request *request, struct wfi_connection *c);
 void wfi_request_fini(struct wf_request *request);
+/* Whose it is, as an address; NULL where that cannot be known. */
+const struct wfi_ip *wfi_request_client_ip(struct wf_request *request);
 /* Takes what has come of the body without waiting, for a refusal that is due at once. */
 void wfi_request_look(struct wf_request *request);
 /* Whether the body has been read to its end. */

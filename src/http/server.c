@@ -294,8 +294,35 @@ int wf_server_create(const struct wf_server_options *given, struct wf_server **r
     return 0;
 }
 
+int wfi_group_path(const struct wf_group *group, const char *path, struct wfi_buffer *out)
+{
+    int err = 0;
+    if (group)
+        err = wfi_group_path(group->in, group->path ? group->path : "", out);
+    /* A group's path may end with the slash that begins the next one. */
+    if (out->len && out->data[out->len - 1] == '/' && *path == '/')
+        out->len--;
+    return err ? err : wfi_buffer_append_text(out, path);
+}
+
+/* What the groups around a route say, unless it says so itself. */
+static void inherit(struct wf_route *route)
+{
+    const struct wf_group *group = route->group;
+    for (; group; group = group->in) {
+        if (!route->on)
+            route->on = group->on;
+        if (!route->handler_ns)
+            route->handler_ns = group->handler_ns;
+        if (!route->body_bytes_max)
+            route->body_bytes_max = group->body_bytes_max;
+    }
+    route->group = NULL;
+}
+
 int wf_server_route(struct wf_server *server, const struct wf_route *route, struct wf_error *reterr)
 {
+    struct wfi_buffer path = {0};
     if (server->started)
         return wf_error_set(reterr, WF_ESTATE, "the server has been started");
     if (!route->path || !route->handler || route->handler_ns < 0)
@@ -305,8 +332,17 @@ int wf_server_route(struct wf_server *server, const struct wf_route *route, stru
     if (!mine)
         return wf_error_set(reterr, -ENOMEM, NULL);
     mine->given = *route;
-    int err = wf_router_add(server->router, route->method ? route->method : "*", route->path, mine,
-                            reterr);
+    inherit(&mine->given);
+    int err = wfi_group_path(route->group, route->path, &path);
+    const char *text = err ? NULL : wfi_buffer_text(&path);
+    if (mine->given.handler_ns < 0)
+        err = wf_error_set(reterr, -EINVAL, "a group has no negative duration");
+    else if (text)
+        err =
+            wf_router_add(server->router, route->method ? route->method : "*", text, mine, reterr);
+    else
+        err = wf_error_set(reterr, -ENOMEM, NULL);
+    wfi_buffer_reset(&path);
     if (err) {
         wfi_free(mine);
         return err;
@@ -472,6 +508,10 @@ void wf_server_destroy(struct wf_server *server)
     for (struct wfi_route *route = server->routes, *next; route; route = next) {
         next = route->next;
         wfi_free(route);
+    }
+    for (struct wfi_middleware *m = server->middlewares, *next; m; m = next) {
+        next = m->next;
+        wfi_free(m);
     }
     wf_router_destroy(server->router);
     wf_event_fini(&server->wake);

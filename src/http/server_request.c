@@ -23,6 +23,7 @@ int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
     request->connection = c;
     request->head = head;
     request->route = NULL;
+    request->client_known = false;
     request->match.param_count = 0;
     request->piece = (struct wfi_text){NULL, 0};
     request->body_ended = !head->chunked && head->body_len == 0;
@@ -39,13 +40,17 @@ int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
     request->path = request->path_storage;
     if (head->path.len >= sizeof request->path_storage) {
         request->path = wfi_alloc(head->path.len + 1);
-        if (!request->path)
+        if (!request->path) {
+            request->path = request->path_storage;
+            *request->path = '\0';
             return -ENOMEM;
+        }
     }
-    return wfi_unescape(head->path, request->path, head->path.len + 1) < 0 ||
-                   !wfi_path_is_plain(head->path)
-               ? -EINVAL
-               : 0;
+    if (wfi_unescape(head->path, request->path, head->path.len + 1) >= 0 &&
+        (wfi_path_is_plain(head->path) || wfi_text_is(head->path, "*")))
+        return 0;
+    *request->path = '\0'; /* what an access log may ask for */
+    return -EINVAL;
 }
 
 void wfi_request_fini(struct wf_request *request)
@@ -123,6 +128,50 @@ const struct wf_address *wf_request_peer(const struct wf_request *request)
 bool wf_request_secure(const struct wf_request *request)
 {
     return request->connection->tls != NULL;
+}
+
+/* The other end of the connection; NULL when it has no IP address. */
+static const struct wfi_ip *peer_ip(struct wfi_connection *c)
+{
+    if (c->peer_kind == WFI_PEER_UNKNOWN) {
+        char text[WF_ADDRESS_TEXT_BYTES];
+        wf_address_format(&c->peer, text, sizeof text);
+        /* The zone of a link-local address is this machine's affair. */
+        char *zone = strchr(text, '%'), *end = strchr(text, ']');
+        if (zone && end > zone)
+            memmove(zone, end, strlen(end) + 1);
+        bool is_ip = wfi_ip_parse((struct wfi_text){text, strlen(text)}, &c->peer_ip);
+        c->peer_kind = is_ip ? WFI_PEER_IP : WFI_PEER_OTHER;
+    }
+    return c->peer_kind == WFI_PEER_IP ? &c->peer_ip : NULL;
+}
+
+const struct wfi_ip *wfi_request_client_ip(struct wf_request *request)
+{
+    struct wfi_connection *c = request->connection;
+    if (!request->client_known) {
+        request->has_client =
+            request->head ? wfi_forwarded_client(request->head, peer_ip(c), c->server->trusted,
+                                                 c->server->trusted_count, &request->client_ip)
+                          : false;
+        request->client[0] = '\0';
+        if (request->has_client)
+            wfi_ip_format(&request->client_ip, request->client);
+        request->client_known = true;
+    }
+    return request->has_client ? &request->client_ip : NULL;
+}
+
+const char *wf_request_client(const struct wf_request *request)
+{
+    struct wf_request *mine = (struct wf_request *)(uintptr_t)request;
+    (void)wfi_request_client_ip(mine);
+    return mine->client;
+}
+
+const char *wf_request_route(const struct wf_request *request)
+{
+    return request->route ? request->match.pattern : NULL;
 }
 
 struct wf_scope *wf_request_scope(const struct wf_request *request)

@@ -27,7 +27,7 @@ void wfi_response_begin(struct wf_response *response, struct wfi_connection *c)
     response->plain = response->coded = false;
     response->left = -1;
     response->body_bytes = 0;
-    response->field_count = 0;
+    response->field_count = response->kept_fields = response->kept_bytes = 0;
 }
 
 void wfi_response_fini(struct wf_response *response)

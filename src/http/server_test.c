@@ -4,12 +4,6 @@
  * that are to wait wait for an event the test holds, so nothing here depends on how long a thing
  * takes but the tests of the server's own time limits.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,101 +23,9 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
-
-static struct wf_executor *fibers, *threads;
-
-static wf_deadline soon(void)
-{
-    return wf_after(WF_SECONDS(60)); /* only a test that has failed already gets there */
-}
-
-/* ---- a client ---- */
-
-struct client {
-    struct wf_stream *stream;
-    char text[70000];
-    size_t len;
-};
-
-static void dial(struct client *client, struct wf_server *server)
-{
-    struct wf_address at;
-    assert_int_equal(wf_server_address(server, 0, &at), 0);
-    client->len = 0;
-    client->text[0] = '\0';
-    assert_int_equal(wf_dial_address(&at, NULL, &client->stream, soon(), NULL), 0);
-}
-
-static void say(struct client *client, const char *text)
-{
-    assert_int_equal(wf_stream_write(client->stream, text, strlen(text), soon()), 0);
-}
-
-/* Reads until `text` has come, or the end; what came is in client->text. */
-static bool hears(struct client *client, const char *text)
-{
-    while (!text || !strstr(client->text, text)) {
-        ssize_t n = wf_stream_read(client->stream, client->text + client->len,
-                                   sizeof client->text - client->len - 1, soon());
-        if (n <= 0)
-            return !text && n == 0;
-        client->len += (size_t)n;
-        client->text[client->len] = '\0';
-    }
-    return true;
-}
-
-static void expect(struct client *client, const char *text)
-{
-    if (!hears(client, text))
-        fail_msg("expected \"%s\", got \"%s\"", text, client->text);
-}
-
-/* The connection ends in good order. */
-static void expect_end(struct client *client)
-{
-    if (!hears(client, NULL))
-        fail_msg("the connection did not end behind \"%s\"", client->text);
-}
-
-static void forget(struct client *client)
-{
-    client->len = 0;
-    client->text[0] = '\0';
-}
-
-static void hang_up(struct client *client)
-{
-    wf_stream_close(client->stream);
-}
-
-/* Sends `request` on a connection of its own, reads all until its end. */
-static const char *ask(struct wf_server *server, const char *request)
-{
-    static struct client client;
-    dial(&client, server);
-    say(&client, request);
-    expect_end(&client);
-    hang_up(&client);
-    return client.text;
-}
-
-#define CLOSE "Host: h\r\nConnection: close\r\n\r\n"
-
-static void answers(struct wf_server *server, const char *request, const char *part)
-{
-    const char *text = ask(server, request);
-    if (!strstr(text, part))
-        fail_msg("to \"%s\" expected \"%s\", got \"%s\"", request, part, text);
-}
+#include "http/server_test.h"
 
 /* ---- handlers ---- */
-
-static int hello(struct wf_request *request, struct wf_response *response, void *arg)
-{
-    (void)request, (void)arg;
-    return wf_response_text(response, 200, "hello");
-}
 
 static int echo(struct wf_request *request, struct wf_response *response, void *arg)
 {
@@ -144,29 +46,6 @@ static int show_params(struct wf_request *request, struct wf_response *response,
     snprintf(text, sizeof text, "%s %lld %s %s %s", wf_request_method(request), (long long)id,
              wf_request_param(request, "rest"), mode, wf_request_path(request));
     return err ? err : wf_response_text(response, 200, text);
-}
-
-static struct wf_server *start(const struct wf_server_options *options,
-                               const struct wf_route *routes, size_t count)
-{
-    struct wf_server *server = NULL;
-    struct wf_error error = {0};
-    int err = wf_server_create(options, &server, &error);
-    for (size_t i = 0; i < count && !err; i++)
-        err = wf_server_route(server, &routes[i], &error);
-    if (!err)
-        err = wf_server_listen(server, "127.0.0.1:0", NULL, &error);
-    if (!err)
-        err = wf_server_start(server, fibers, &error);
-    if (err)
-        fail_msg("%s", error.text);
-    return server;
-}
-
-static struct wf_server *start_one(const struct wf_server_options *options, wf_handler handler,
-                                   void *arg)
-{
-    return start(options, &(struct wf_route){.path = "/", .handler = handler, .arg = arg}, 1);
 }
 
 /* ---- requests and routes ---- */
@@ -1003,22 +882,6 @@ static void memory_runs_out_before_serving(void **state)
         done = !wfi_alloc_unwatch();
         assert_int_equal(err, done ? 0 : -ENOMEM);
     }
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    int err = wf_fibers_create(&(struct wf_fibers_options){.workers = 2}, &fibers, NULL);
-    return err ? err
-               : wf_threads_create(&(struct wf_threads_options){.workers = 4}, &threads, NULL);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    wf_executor_destroy(threads);
-    wf_executor_destroy(fibers);
-    return 0;
 }
 
 int main(void)
