@@ -178,6 +178,15 @@ struct wf_folder {
     /* Where FILE.gz stands beside FILE and is not older, a client that takes gzip gets it in the
      * place of FILE, if FILE would be compressed otherwise. */
     bool packed;
+
+    /*
+     * A folder without index.html is listed: folders first, then files, with sizes and times; as
+     * {"path": "/x/", "complete": true, "entries": [{"name": "a b", "type": "file",
+     * "href": "a%20b", "bytes": 7, "modified": "2026-11-21T09:54:45Z"}]}
+     * where Accept prefers application/json to text/html. Of more than 100,000 entries as many are
+     * listed; a listing under way takes some 40 bytes and the name for each.
+     */
+    bool list;
 };
 
 /*

@@ -232,6 +232,10 @@ int wfi_response_add(struct wf_response *response, struct wfi_text name, struct 
 /* The next bytes of the body, as they are sent: framed and collected. */
 int wfi_response_put(struct wf_response *response, const void *data, size_t len);
 
+/* server_listing.c: answers with what the folder `path` holds, which the request's path names. */
+int wfi_response_listing(struct wf_request *request, struct wf_response *response, const char *path,
+                         bool hidden);
+
 /* server_gzip.c */
 enum wfi_gzip_choice {
     WFI_GZIP_NEVER,        /* it does not depend on the client */

@@ -243,6 +243,11 @@ static int serve(struct wf_request *request, struct wf_response *response,
     int err = answer_file(response, path, NULL, folder->packed);
     if (err == -EISDIR && !is_folder)
         return add_slash(request, response);
+    if ((err == -ENOENT || err == -EISDIR) && is_folder && folder->list) {
+        snprintf(path, sizeof path, "%s/%s", folder->path, rest);
+        err = wfi_response_listing(request, response, path, folder->hidden);
+        return err == -ENOTDIR ? -ENOENT : err;
+    }
     return err == -EISDIR ? -ENOENT : err;
 }
 

@@ -601,9 +601,133 @@ static void a_folder_without_its_slash_is_redirected(void **state)
     wf_server_destroy(server);
 }
 
+/* ---- listings ---- */
+
+/* Each once, in that order. */
+static void expect_in_order(const char *const *parts, size_t count)
+{
+    const char *at = wfi_buffer_text(&answer.text);
+    for (size_t i = 0; i < count; i++) {
+        const char *next = strstr(at, parts[i]);
+        if (!next)
+            fail_msg("expected \"%s\" in \"%s\"", parts[i], at);
+        at = next + strlen(parts[i]);
+        if (strstr(at, parts[i]))
+            fail_msg("\"%s\" twice", parts[i]);
+    }
+}
+
+static const char *const odd_names[] = {"odd/<b>&\"'.txt", "odd/a b%20?#c", "odd/javascript:x",
+                                        "odd/\x1b[31m\xff\xc3\xa4"};
+
+static void names_cannot_break_out_of_a_listing(void **state)
+{
+    (void)state;
+    struct wf_folder listed = {.path = folder, .list = true};
+    const struct wf_route route = {
+        .path = "/f/{path:path}", .handler = wf_serve_folder_with, .arg = &listed};
+    struct wf_server *server = start(NULL, &route, 1);
+    ask(server, "GET /f/odd/", "");
+    expect("Content-Type: text/html; charset=utf-8\r\n");
+    expect("Vary: Accept\r\n");
+    const char *const rows[] = {
+        "<h1>/f/odd/</h1>",
+        "<a href=\"../\">../</a>",
+        "<a href=\"%3Cdir%3E/\">&#60;dir&#62;/</a></td><td></td><td>2001-09-09 01:46:40</td>",
+        "<a href=\"%1B%5B31m%FF%C3%A4\">\xef\xbf\xbd[31m\xef\xbf\xbd\xc3\xa4</a></td><td>3</td>",
+        "<a href=\"%3Cb%3E%26%22%27.txt\">&#60;b&#62;&#38;&#34;'.txt</a></td><td>3</td>",
+        "<a href=\"a%20b%2520%3F%23c\">a b%20?#c</a>",
+        "<a href=\"javascript%3Ax\">javascript:x</a>",
+        "</html>\n",
+    };
+    expect_in_order(rows, sizeof rows / sizeof *rows);
+    const char *json = "Accept: application/json\r\n";
+    ask(server, "GET /f/odd/", json);
+    expect("Content-Type: application/json\r\n");
+    const char *const objects[] = {
+        "{\"path\":\"/f/odd/"
+        "\",\"complete\":true,\"entries\":[{\"name\":\"<dir>\",\"type\":\"folder\","
+        "\"href\":\"%3Cdir%3E/\",\"modified\":\"2001-09-09T01:46:40Z\"},{",
+        "\"name\":\"\\u001b[31m\xef\xbf\xbd\xc3\xa4\",\"type\":\"file\","
+        "\"href\":\"%1B%5B31m%FF%C3%A4\",\"bytes\":3,",
+        "\"href\":\"javascript%3Ax\"",
+        "Z\"}]}\n",
+    };
+    expect_in_order(objects, sizeof objects / sizeof *objects);
+    ask(server, "GET /f/odd/a%20b%2520%3F%23c", ""); /* a link leads to its file */
+    expect("HTTP/1.1 200 ");
+    expect_text("odd", 3);
+    ask(server, "GET /f/odd/%1B%5B31m%FF%C3%A4", "");
+    expect("HTTP/1.1 200 ");
+    wf_server_destroy(server);
+}
+
+static void what_is_listed_is_what_is_served(void **state)
+{
+    (void)state;
+    struct wf_folder listed = {.path = folder, .list = true};
+    struct wf_folder all = {.path = folder, .list = true, .hidden = true};
+    const struct wf_route routes[] = {
+        {.path = "/f/{path:path}", .handler = wf_serve_folder_with, .arg = &listed},
+        {.path = "/a/{path:path}", .handler = wf_serve_folder_with, .arg = &all}};
+    struct wf_server *server = start(NULL, routes, 2);
+    ask(server, "GET /f/", "");
+    expect_in_text("<a href=\"odd/\">");
+    expect_in_text("<a href=\"big.txt\">big.txt</a></td><td>1000000</td>");
+    assert_null(strstr(answer.text.data, "href=\"../\"")); /* there is nothing above */
+    assert_null(strstr(answer.text.data, "href=\"."));
+    ask(server, "GET /a/", "");
+    expect_in_text("<a href=\".git/\">");
+    expect_in_text("<a href=\".secret\">");
+    ask(server, "GET /f/.git/", "");
+    expect("HTTP/1.1 404 ");
+    ask(server, "GET /f/none/", "");
+    expect("HTTP/1.1 404 ");
+    ask(server, "GET /f/big.txt/", "");
+    expect("HTTP/1.1 404 ");
+    ask(server, "GET /f/odd", "");
+    expect("Location: /f/odd/\r\n");
+    put("sub/index.html", "<p>index", 8);
+    ask(server, "GET /f/sub/", "");
+    expect_text("<p>index", 8);
+    assert_int_equal(unlink(in_folder("sub/index.html")), 0);
+    ask(server, "GET /f/sub/", "Accept: application/json\r\n");
+    expect_text("{\"path\":\"/f/sub/\",\"complete\":true,\"entries\":[]}\n", 48);
+    ask(server, "HEAD /f/sub/", "");
+    expect("HTTP/1.1 200 ");
+    expect("Transfer-Encoding: chunked\r\n");
+    assert_int_equal(answer.body.len, 0);
+    wf_server_destroy(server);
+}
+
+static void a_folder_of_many_is_listed_whole(void **state)
+{
+    (void)state;
+    enum { MANY = 3000 };
+    char line[100];
+    struct wf_folder listed = {.path = folder, .list = true};
+    const struct wf_route route = {
+        .path = "/{path:path}", .handler = wf_serve_folder_with, .arg = &listed};
+    struct wf_server *server = start(NULL, &route, 1);
+    assert_int_equal(mkdir(in_folder("many"), 0700), 0);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(line, sizeof line, "many/%05d", (i * 7919) % MANY);
+        assert_int_equal(symlink("../small.txt", in_folder(line)), 0);
+    }
+    ask(server, "GET /many/", GZIP);
+    expect("Content-Encoding: gzip\r\n");
+    const char *at = wfi_buffer_text(&answer.text);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(line, sizeof line, "<a href=\"%05d\">%05d</a></td><td>1000</td>", i, i);
+        at = strstr(at, line);
+        assert_non_null(at);
+    }
+    wf_server_destroy(server);
+}
+
 /* ---- all of it ---- */
 
-static const char *const folders[] = {"sub", ".git", ".well-known"};
+static const char *const folders[] = {"sub", ".git", ".well-known", "odd", "odd/<dir>"};
 
 static int set_up(void **state)
 {
@@ -624,6 +748,9 @@ static int set_up(void **state)
     put("sub/.secret", "x", 1);
     put(".well-known/.secret", "x", 1);
     put(".well-known/known", "x", 1);
+    for (size_t i = 0; i < sizeof odd_names / sizeof *odd_names; i++)
+        put(odd_names[i], "odd", 3);
+    touch("odd/<dir>", 1000000000);
     struct wfi_gzip *gzip;
     struct wfi_buffer packed = {0};
     assert_int_equal(wfi_gzip_create(20, &gzip), 0);
@@ -662,6 +789,9 @@ int main(void)
         cmocka_unit_test(a_compressed_neighbour_is_taken_unless_it_is_older),
         cmocka_unit_test(hidden_names_are_not_found),
         cmocka_unit_test(a_folder_without_its_slash_is_redirected),
+        cmocka_unit_test(names_cannot_break_out_of_a_listing),
+        cmocka_unit_test(what_is_listed_is_what_is_served),
+        cmocka_unit_test(a_folder_of_many_is_listed_whole),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """weft serve with real clients: files, parts, slow and half-closed clients, and a good end."""
+import gzip
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -66,6 +68,10 @@ class ServeFiles(unittest.TestCase):
         cls.big = bytes(range(256)) * 40000
         with open(os.path.join(cls.folder, "big.bin"), "wb") as file:
             file.write(cls.big)
+        with open(os.path.join(cls.folder, "text.txt"), "wb") as file:
+            file.write(b"the same line, many times\n" * 400)
+        with open(os.path.join(cls.folder, ".hidden"), "w") as file:
+            file.write("hidden")
         with open(os.path.join(cls.folder, "index.html"), "w") as file:
             file.write("<title>index</title>")
 
@@ -150,6 +156,38 @@ class ServeFiles(unittest.TestCase):
                 data = head + read_all(busy)
                 self.assertEqual(data[data.find(b"\r\n\r\n") + 4:], self.big)
                 self.assertEqual(server.process.wait(PATIENCE_S), 0)
+
+    def test_folders_are_listed_unless_they_are_not_to_be(self):
+        with Serve(self.folder) as server:
+            with urllib.request.urlopen(server.url + "many/", timeout=PATIENCE_S) as answer:
+                page = answer.read().decode()
+            self.assertEqual(page.count('.bin">'), len(self.digests))
+            wanted = urllib.request.Request(server.url + "many/", headers={"Accept": "application/json"})
+            with urllib.request.urlopen(wanted, timeout=PATIENCE_S) as answer:
+                listing = json.load(answer)
+            self.assertEqual([entry["name"] for entry in listing["entries"]], sorted(self.digests))
+            with self.assertRaises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(server.url + ".hidden", timeout=PATIENCE_S)
+            self.assertEqual(raised.exception.code, 404)
+            raised.exception.close()
+        with Serve(self.folder, "--no-list", "--hidden") as server:
+            with self.assertRaises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(server.url + "many/", timeout=PATIENCE_S)
+            self.assertEqual(raised.exception.code, 404)
+            raised.exception.close()
+            with urllib.request.urlopen(server.url + ".hidden", timeout=PATIENCE_S) as answer:
+                self.assertEqual(answer.read(), b"hidden")
+
+    def test_text_is_compressed_unless_it_is_not_to_be(self):
+        text = b"the same line, many times\n" * 400
+        wanted = {"Accept-Encoding": "gzip"}
+        for options, packed in (((), True), (("--no-gzip",), False)):
+            with Serve(self.folder, *options) as server:
+                request = urllib.request.Request(server.url + "text.txt", headers=wanted)
+                with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                    body = answer.read()
+                    self.assertEqual(answer.headers["Content-Encoding"], "gzip" if packed else None)
+                self.assertEqual(gzip.decompress(body) if packed else body, text)
 
     def test_what_cannot_be_served_is_told(self):
         self.assertEqual(run("serve", "a", "b").status, 2)

@@ -15,11 +15,17 @@
 #include "serve/listen.h"
 
 /* The files of a folder, below everything else that is routed. */
-static int route_folder(struct wf_server *server, const char *folder, struct wf_error *reterr)
+static int route_folder(struct wf_server *server, struct serve_values *values,
+                        struct wf_error *reterr)
 {
     struct wf_file_info info;
-    struct wf_route route = {.method = "GET", .path = "/{path:path}", .handler = wf_serve_folder};
-    route.arg = (void *)(uintptr_t)folder;
+    const char *folder = values->folder ? values->folder : ".";
+    values->files = (struct wf_folder){
+        .path = folder, .list = !values->no_list, .hidden = values->hidden, .packed = true};
+    struct wf_route route = {.method = "GET",
+                             .path = "/{path:path}",
+                             .handler = wf_serve_folder_with,
+                             .arg = &values->files};
     int err = wf_file_look(folder, &info);
     if (!err && !info.directory)
         err = -ENOTDIR;
@@ -28,12 +34,12 @@ static int route_folder(struct wf_server *server, const char *folder, struct wf_
     return wf_server_route(server, &route, reterr);
 }
 
-static int add_routes(struct wf_server *server, const struct serve_values *values,
+static int add_routes(struct wf_server *server, struct serve_values *values,
                       struct wf_error *reterr)
 {
     int err = values->demo ? demo_open(server, reterr) : 0;
     if (!err && (values->folder || !values->demo))
-        err = route_folder(server, values->folder ? values->folder : ".", reterr);
+        err = route_folder(server, values, reterr);
     return err;
 }
 
@@ -52,10 +58,11 @@ static int print_address(const struct wf_server *server)
 
 int serve_root(void *arg)
 {
-    const struct serve_values *values = arg;
+    struct serve_values *values = arg;
     struct wf_server *server = NULL;
     struct wf_error error = {0};
-    struct wf_server_options options = {.drain_ns = WF_SECONDS(values->drain_s)};
+    struct wf_server_options options = {.drain_ns = WF_SECONDS(values->drain_s),
+                                        .no_gzip = values->no_gzip};
     int err = wf_server_create(&options, &server, &error);
     if (!err)
         err = add_routes(server, values, &error);

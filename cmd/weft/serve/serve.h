@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <weft/server.h>
+
 /* Where it listens when it is not told. */
 #define SERVE_ADDRESS "127.0.0.1:8000"
 
@@ -17,6 +19,8 @@ struct serve_values {
     int64_t drain_s;
     const char *folder; /* NULL: none was named */
     bool demo;          /* the texts' web services */
+    bool no_list, hidden, no_gzip;
+    struct wf_folder files; /* made of these by serve_root */
 };
 
 /* The root task: serves as the values say until it is cancelled. Returns the status to exit with,
