@@ -264,6 +264,27 @@ static struct wfi_fiber *quick_next(struct wfi_worker *worker)
     return job ? fiber_for(worker, job, NULL) : NULL;
 }
 
+static void disarm(struct wfi_worker *worker, struct wfi_fiber *fiber)
+{
+    if (wfi_heap_node_linked(&fiber->timer.node))
+        wfi_heap_remove(&worker->timers, &fiber->timer.node);
+}
+
+/*
+ * A wait that was woken leaves the timer where it is: a fiber that waits with deadlines does so
+ * again and again, each time for a later one, and then the heap need not be touched. When the timer
+ * fires before the deadline of the wait there is, fiber_due puts it off to that; a fiber that has
+ * ended has none.
+ */
+static void arm(struct wfi_worker *worker, struct wfi_fiber *fiber, wf_deadline deadline)
+{
+    struct wfi_heap_node *node = &fiber->timer.node;
+    if (deadline.ns == INT64_MAX || (wfi_heap_node_linked(node) && node->key <= deadline.ns))
+        return;
+    disarm(worker, fiber);
+    wfi_heap_insert(&worker->timers, node, deadline.ns);
+}
+
 /* The body of every fiber: jobs, one after the other. */
 static void fiber_main(void *arg)
 {
@@ -281,6 +302,7 @@ static void fiber_main(void *arg)
         wfi_tsan_checks_off();
 
         wfi_assert(self->waiter.cancel == NULL, "a job leaves every level it entered");
+        disarm(worker, self);
         worker->live--;
         wfi_store_relaxed(&worker->count.live, worker->live);
         if (!WFI_TSAN && worker->budget > 0 && !worker->ready.first) {
@@ -315,8 +337,7 @@ void wfi_fiber_park(struct wfi_fiber *self, struct wfi_lock *const *held, size_t
 {
     wfi_tsan_checks_off();
     struct wfi_worker *worker = self->worker;
-    if (deadline.ns != INT64_MAX)
-        wfi_heap_insert(&worker->timers, &self->timer.node, deadline.ns);
+    arm(worker, self, deadline);
     wfi_store_relaxed(&self->waiter.since_ns, worker->clock_ns);
     wfi_store_relaxed(&self->state, WFI_FIBER_PARKED);
     struct wfi_fiber *next = quick_next(worker);
@@ -325,8 +346,6 @@ void wfi_fiber_park(struct wfi_fiber *self, struct wfi_lock *const *held, size_t
     worker->held = held;
     worker->held_count = held_count;
     leave(worker, self, next);
-    if (wfi_heap_node_linked(&self->timer.node))
-        wfi_heap_remove(&worker->timers, &self->timer.node);
     wfi_tsan_checks_on();
 }
 
@@ -483,6 +502,17 @@ static void run_timers(struct wfi_worker *worker)
     }
 }
 
+/*
+ * Looks at the descriptors. The next look comes after as many switches as there were events, or
+ * when nothing is left to run: before that it could only put more fibers behind those that wait
+ * already.
+ */
+static void poll_descriptors(struct wfi_worker *worker, wf_deadline deadline)
+{
+    int events = wfi_netpoll_run(worker, deadline);
+    worker->poll_after = wfi_load_relaxed(&worker->count.switches) + (uint64_t)events;
+}
+
 /* What cannot wait for ever behind ready fibers. */
 static void housekeeping(struct wfi_worker *worker)
 {
@@ -494,9 +524,10 @@ static void housekeeping(struct wfi_worker *worker)
     worker->clock_ns = now;
     worker->budget = worker->budget_full;
     run_timers(worker);
-    if (wfi_load_relaxed(&worker->descriptors)) {
+    if (wfi_load_relaxed(&worker->descriptors) &&
+        wfi_load_relaxed(&worker->count.switches) >= worker->poll_after) {
         WFI_COUNT_OWN(worker->count.polls);
-        wfi_netpoll_run(worker, WF_NOW);
+        poll_descriptors(worker, WF_NOW);
     }
     drain_inbox(worker);
     /* One job from the outside and the oldest of the inside get their turn even if the ready fibers
@@ -575,7 +606,7 @@ static void sleep_until_notified(struct wfi_worker *worker)
         wf_deadline deadline = timer ? (wf_deadline){timer->key} : WF_FOREVER;
         WFI_COUNT_OWN(worker->count.sleeps);
         if (poll) {
-            wfi_netpoll_run(worker, deadline);
+            poll_descriptors(worker, deadline);
         } else {
             wfi_park_ops->sleep(&worker->state, WFI_ASLEEP_WORD, deadline);
         }
@@ -601,7 +632,7 @@ static struct wfi_fiber *idle(struct wfi_worker *worker)
                 fiber = find_work(worker);
             }
             if (!fiber && wfi_load_relaxed(&worker->descriptors)) {
-                wfi_netpoll_run(worker, WF_NOW);
+                poll_descriptors(worker, WF_NOW);
                 fiber = find_work(worker);
             }
         } while (!fiber && wfi_park_ops->now() < until);

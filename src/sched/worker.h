@@ -38,6 +38,7 @@ struct wfi_worker {
     int cached, cached_max;
     uint64_t live;           /* started fibers that have not ended */
     int budget, budget_full; /* switches until the next housekeeping */
+    uint64_t poll_after;     /* the number of the switch before which nobody looks at descriptors */
     int64_t clock_ns;        /* of the last housekeeping */
     struct wfi_heap timers;
     struct wfi_lock *const *held; /* to be released after the switch */
