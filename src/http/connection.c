@@ -19,9 +19,11 @@
 #include <weft/local.h>
 
 #include "base/alloc.h"
+#include "http/desk.h"
 #include "http/response.h"
 
-/* An idle connection keeps its buffers for so long: most clients ask again at once or not soon. */
+/* A session of TLS keeps its buffers for so long while nothing comes: most clients ask again at
+ * once or not soon. */
 #define KEPT_NS WF_SECONDS(1)
 /* A client that is being refused may go on sending for so long, and so much. */
 #define LINGER_NS WF_SECONDS(1)
@@ -53,11 +55,9 @@ static void destroy(struct wfi_connection *c)
         wf_stream_break(c->stream);
     else
         wf_stream_close(c->stream);
-    wfi_request_parser_destroy(c->parser);
     wfi_request_fini(&c->request);
     wfi_response_fini(&c->response);
     wfi_buffer_reset(&c->out);
-    wfi_free(c->in);
     wfi_free(c);
 }
 
@@ -70,29 +70,49 @@ static int put(struct wfi_connection *c, const void *data, size_t len, wf_deadli
     return wf_stream_write(c->stream, data, len, deadline);
 }
 
-int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len)
+/* `deadline` is the first piece's. */
+static int send_by(struct wfi_connection *c, const void *data, size_t len, wf_deadline deadline)
 {
     const char *at = data;
     if (c->broken)
         return -EPIPE;
     while (len) {
         size_t piece = len < PIECE_BYTES ? len : PIECE_BYTES;
-        int err = put(c, at, piece, wf_after(c->server->options.write_ns));
+        int err = put(c, at, piece, deadline);
         if (err) {
             c->broken = c->hard = true; /* an unknown part has been sent */
             return err;
         }
         at += piece;
         len -= piece;
+        if (len)
+            deadline = wf_after(c->server->options.write_ns);
     }
     return 0;
 }
 
-int wfi_connection_flush(struct wfi_connection *c)
+int wfi_connection_send(struct wfi_connection *c, const void *data, size_t len)
 {
-    int err = wfi_connection_send(c, c->out.data, c->out.len);
+    return send_by(c, data, len, wf_after(c->server->options.write_ns));
+}
+
+static int flush_by(struct wfi_connection *c, wf_deadline deadline)
+{
+    int err = send_by(c, c->out.data, c->out.len, deadline);
     wfi_buffer_clear(&c->out);
     return err;
+}
+
+int wfi_connection_flush(struct wfi_connection *c)
+{
+    return flush_by(c, wf_after(c->server->options.write_ns));
+}
+
+/* So long after the last answer was made: spares looking at the clock again. */
+static wf_deadline after_answer(const struct wfi_connection *c, int64_t duration_ns)
+{
+    return duration_ns < INT64_MAX - c->answered_ns ? (wf_deadline){c->answered_ns + duration_ns}
+                                                    : WF_FOREVER;
 }
 
 /* Inside the system when it can be; else through memory, where it is encrypted. */
@@ -118,11 +138,9 @@ int wfi_connection_send_file(struct wfi_connection *c, struct wf_file *file, uin
 
 ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline)
 {
-    if (!c->in) {
-        c->in = wfi_alloc(WFI_IN_BYTES);
-        if (!c->in)
-            return -ENOMEM;
-    }
+    int err = wfi_desk_take_in(c);
+    if (err)
+        return err;
     ssize_t n = c->tls ? wfi_tls_read(c->tls, c->in, WFI_IN_BYTES, deadline)
                        : wf_stream_read(c->stream, c->in, WFI_IN_BYTES, deadline);
     c->at = 0;
@@ -130,27 +148,38 @@ ssize_t wfi_connection_fill(struct wfi_connection *c, wf_deadline deadline)
     return n;
 }
 
+static int wait_for_input(struct wfi_connection *c, wf_deadline deadline)
+{
+    if (!c->tls)
+        return wf_stream_wait(c->stream, deadline);
+    if (wfi_tls_has_input(c->tls))
+        return 0;
+    wf_deadline kept = wf_after(KEPT_NS);
+    int err = wf_stream_wait(c->stream, wf_earlier(kept, deadline));
+    if (err == -ETIMEDOUT && kept.ns < deadline.ns) {
+        wfi_tls_trim(c->tls);
+        err = wf_stream_wait(c->stream, deadline);
+    }
+    return err;
+}
+
 /* Waits for the first byte of a request. */
 static ssize_t fill_idle(struct wfi_connection *c)
 {
-    wf_deadline deadline = wf_after(c->server->options.idle_ns), kept = wf_after(KEPT_NS);
+    wf_deadline deadline = after_answer(c, c->server->options.idle_ns);
     /* Sequentially consistent: whoever ends idle connections sees that this is one, or this sees
      * that they are being ended; then only what has come already counts. */
     wfi_store(&c->idle, true);
     bool ending = wfi_load(&c->server->ending_idle);
-    ssize_t n = wfi_connection_fill(c, ending ? WF_NOW : wf_earlier(kept, deadline));
-    if (n == -ETIMEDOUT && !ending && kept.ns < deadline.ns) {
-        wfi_free(c->in);
-        c->in = NULL;
-        wfi_buffer_reset(&c->out);
-        wfi_response_fini(&c->response);
-        wfi_request_trim(c->parser);
-        if (c->tls)
-            wfi_tls_trim(c->tls);
-        n = wf_stream_wait(c->stream, deadline);
-        if (n == 0)
-            n = wfi_connection_fill(c, deadline);
-    }
+    if (ending)
+        deadline = WF_NOW;
+    if (wfi_request_is_fresh(c->parser))
+        wfi_desk_leave(c);
+    ssize_t n = wait_for_input(c, deadline);
+    if (n == 0)
+        n = wfi_desk_take(c);
+    if (n == 0)
+        n = wfi_connection_fill(c, deadline);
     wfi_store(&c->idle, false);
     return n;
 }
@@ -161,7 +190,8 @@ static void tell(struct wfi_connection *c, const struct wf_request *request, int
                  uint64_t bytes)
 {
     const struct wf_server_options *options = &c->server->options;
-    int64_t elapsed_ns = request ? wf_now() - request->began_ns : 0;
+    c->answered_ns = wf_now();
+    int64_t elapsed_ns = request ? c->answered_ns - request->began_ns : 0;
     wfi_count(&c->server->answers[c->number % WFI_LATENCY_SETS][status / 100], 1);
     if (request && !c->response.events)
         wfi_latency_add(&c->server->latency, c->number, elapsed_ns);
@@ -400,6 +430,8 @@ static bool answer(struct wfi_connection *c)
             wfi_request_fini(request);
             return false;
         }
+        if (c->at == c->len && request->piece.len == 0)
+            wfi_desk_leave_in(c); /* handlers may take long */
         run_handler(c, &outcome);
         if (!finish_answer(c, &outcome)) {
             c->broken = true;
@@ -422,7 +454,8 @@ static bool answer(struct wfi_connection *c)
 static bool next_head(struct wfi_connection *c)
 {
     struct wf_server *server = c->server;
-    wf_deadline deadline = wf_after(server->options.head_ns);
+    wf_deadline deadline = WF_FOREVER;
+    bool begun = false;
     for (;;) {
         struct wfi_text body;
         size_t consumed = 0;
@@ -439,12 +472,14 @@ static bool next_head(struct wfi_connection *c)
             refuse(c, wfi_request_status(c->parser));
             return false;
         }
-        if (c->out.len && wfi_connection_flush(c))
+        if (c->out.len && flush_by(c, after_answer(c, server->options.write_ns)))
             return false;
         bool idle = wfi_request_is_idle(c->parser);
-        ssize_t n = idle ? fill_idle(c) : wfi_connection_fill(c, deadline);
-        if (idle)
+        if (!idle && !begun) {
+            begun = true;
             deadline = wf_after(server->options.head_ns);
+        }
+        ssize_t n = idle ? fill_idle(c) : wfi_connection_fill(c, deadline);
         if (n == -ETIMEDOUT && !idle) {
             int status = wfi_request_time_out(c->parser);
             if (status)
@@ -510,11 +545,9 @@ static void read_the_rest(struct wfi_connection *c)
 int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none *ret)
 {
     (void)self, (void)ret;
-    const struct wf_server_options *options = &c->server->options;
-    struct wfi_request_limits limits = {.head_bytes_max = options->head_bytes_max,
-                                        .body_bytes_max = options->body_bytes_max};
+    c->answered_ns = wf_now();
     wfi_server_join(c->server, c);
-    if ((!c->secure || shake_hands(c)) && wfi_request_parser_create(&limits, &c->parser, NULL) == 0)
+    if ((!c->secure || shake_hands(c)) && wfi_desk_take(c) == 0)
         while (next_head(c) && answer(c))
             ;
     if (c->out.len && !c->broken)
@@ -523,6 +556,7 @@ int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none
         end_tls(c);
     if (!c->broken && (c->linger || c->at < c->len))
         read_the_rest(c);
+    wfi_desk_leave(c);
     wfi_server_leave(c->server, c);
     return 0;
 }

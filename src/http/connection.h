@@ -116,9 +116,9 @@ struct wfi_connection {
     struct wfi_link link; /* under the server's lock */
     struct wf_server *server;
     struct wf_stream *stream;
-    struct wf_tls *secure;       /* the listener's; NULL for plain HTTP */
-    struct wfi_tls_session *tls; /* NULL: bytes go as they are */
-    struct wfi_request_parser *parser;
+    struct wf_tls *secure;             /* the listener's; NULL for plain HTTP */
+    struct wfi_tls_session *tls;       /* NULL: bytes go as they are */
+    struct wfi_request_parser *parser; /* of the desk */
     struct wf_address peer;
     enum wfi_peer peer_kind;
     struct wfi_ip peer_ip;
@@ -128,14 +128,16 @@ struct wfi_connection {
     WFI_ATOMIC(uint32_t) last_look; /* server->looks when the handler began */
     WFI_ATOMIC(bool) client_gone;   /* the server found so, and has cancelled the scope */
     struct wf_scope scope;
-    bool close;     /* after the answer that is being made */
-    bool linger;    /* what the client still sends is to be read first */
-    bool broken;    /* nothing more can be sent */
-    bool hard;      /* the end is to be seen as a break: the client does not read, or would take it
+    bool close;  /* after the answer that is being made */
+    bool linger; /* what the client still sends is to be read first */
+    bool broken; /* nothing more can be sent */
+    bool hard;   /* the end is to be seen as a break: the client does not read, or would take it
                        for the end of the answer */
-    char *in;       /* WFI_IN_BYTES, or NULL while idle for long */
-    size_t at, len; /* of what was read and not yet fed */
+    struct wfi_desk *desk; /* what parser, out and response.texts are of; NULL while idle */
+    char *in;              /* WFI_IN_BYTES; NULL where all that was read has been fed */
+    size_t at, len;        /* of what was read and not yet fed */
     struct wfi_buffer out;
+    int64_t answered_ns; /* when the last answer was made, or the connection began */
     int64_t date_second;
     char date[WFI_DATE_BYTES];
     struct wf_request request;

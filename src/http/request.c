@@ -31,7 +31,9 @@ enum {
     TARGET_BYTES_MAX = 8000,
     FIELD_COUNT_MAX = 100,
     TRAILER_NAME_BYTES = 24, /* longer than any name that is refused there */
-    FRAMING_PER_BYTE = 16,   /* a chunk of one byte has five bytes of framing */
+    KEPT_BYTES_MAX = 4096,   /* of memory that goes from one connection to the next */
+    KEPT_FIELDS_MAX = 48,
+    FRAMING_PER_BYTE = 16, /* a chunk of one byte has five bytes of framing */
 };
 #define BODY_BYTES_MAX (UINT64_C(1) << 20)
 
@@ -437,17 +439,7 @@ int wfi_request_parser_create(const struct wfi_request_limits *limits,
     struct wfi_request_parser *p = wfi_zalloc(sizeof *p);
     if (!p)
         return wf_error_set(reterr, -ENOMEM, NULL);
-    if (limits)
-        p->limits = *limits;
-    if (p->limits.head_bytes_max == 0)
-        p->limits.head_bytes_max = HEAD_BYTES_MAX;
-    if (p->limits.target_bytes_max == 0)
-        p->limits.target_bytes_max = TARGET_BYTES_MAX;
-    if (p->limits.field_count_max == 0)
-        p->limits.field_count_max = FIELD_COUNT_MAX;
-    if (p->limits.body_bytes_max == 0)
-        p->limits.body_bytes_max = BODY_BYTES_MAX;
-    begin(p);
+    wfi_request_set_limits(p, limits ? limits : &(struct wfi_request_limits){0});
     *ret_parser = p;
     return 0;
 }
@@ -715,15 +707,37 @@ void wfi_request_next(struct wfi_request_parser *p)
     begin(p);
 }
 
-void wfi_request_trim(struct wfi_request_parser *p)
+bool wfi_request_is_fresh(const struct wfi_request_parser *p)
 {
-    if (p->phase != AT_START)
-        return;
-    wfi_free(p->data);
-    wfi_free(p->fields);
-    p->data = NULL;
-    p->fields = NULL;
-    p->size = p->fields_size = 0;
+    return p->phase == AT_START && !p->blank_line_seen;
+}
+
+void wfi_request_reset(struct wfi_request_parser *p)
+{
+    if (p->size > KEPT_BYTES_MAX || p->fields_size > KEPT_FIELDS_MAX) {
+        wfi_free(p->data);
+        wfi_free(p->fields);
+        p->data = NULL;
+        p->fields = NULL;
+        p->size = p->fields_size = 0;
+    }
+    if (!wfi_request_is_fresh(p))
+        begin(p);
+}
+
+void wfi_request_set_limits(struct wfi_request_parser *p, const struct wfi_request_limits *limits)
+{
+    wfi_assert(wfi_request_is_fresh(p), "limits hold for whole requests");
+    struct wfi_request_limits now = {
+        .head_bytes_max = limits->head_bytes_max ? limits->head_bytes_max : HEAD_BYTES_MAX,
+        .target_bytes_max = limits->target_bytes_max ? limits->target_bytes_max : TARGET_BYTES_MAX,
+        .field_count_max = limits->field_count_max ? limits->field_count_max : FIELD_COUNT_MAX,
+        .body_bytes_max = limits->body_bytes_max ? limits->body_bytes_max : BODY_BYTES_MAX,
+    };
+    if (memcmp(&now, &p->limits, sizeof now) == 0)
+        return; /* so it has begun with them */
+    p->limits = now;
+    begin(p);
 }
 
 const struct wfi_request_head *wfi_request_head(const struct wfi_request_parser *p)

@@ -121,9 +121,15 @@ enum wfi_request_event wfi_request_feed(struct wfi_request_parser *parser, const
 /* After END: forgets the request, keeps the memory. */
 void wfi_request_next(struct wfi_request_parser *parser);
 
-/* Between requests (nothing of the next has been fed): gives the memory back, for a connection that
- * will be idle for long. The next request takes it anew. */
-void wfi_request_trim(struct wfi_request_parser *parser);
+/* Whether nothing at all has been fed since the parser was made, or since the request before. */
+bool wfi_request_is_fresh(const struct wfi_request_parser *parser);
+
+/* For another connection: forgets everything but the limits, and keeps memory of the usual size. */
+void wfi_request_reset(struct wfi_request_parser *parser);
+
+/* Other limits than the parser was made with; while it is fresh. */
+void wfi_request_set_limits(struct wfi_request_parser *parser,
+                            const struct wfi_request_limits *limits);
 
 /* Valid from HEAD until wfi_request_next. */
 const struct wfi_request_head *wfi_request_head(const struct wfi_request_parser *parser);

@@ -42,9 +42,22 @@ void wfi_request_next(struct wfi_request_parser *parser)
     unreachable();
 }
 
-void wfi_request_trim(struct wfi_request_parser *parser)
+bool wfi_request_is_fresh(const struct wfi_request_parser *parser)
 {
     (void)parser;
+    unreachable();
+}
+
+void wfi_request_reset(struct wfi_request_parser *parser)
+{
+    (void)parser;
+    unreachable();
+}
+
+void wfi_request_set_limits(struct wfi_request_parser *parser,
+                            const struct wfi_request_limits *limits)
+{
+    (void)parser, (void)limits;
     unreachable();
 }
 

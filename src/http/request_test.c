@@ -685,13 +685,25 @@ static void memory_is_kept_between_requests(void **state)
         assert_string_equal(trace.text, expected);
     }
     assert_false(wfi_alloc_unwatch());
-    wfi_request_trim(parser);
+    assert_true(wfi_request_is_fresh(parser));
+    /* Another connection takes it over, in the midst of a request. */
+    assert_true(feed(parser, &trace, "\r\n", 2));
+    assert_false(wfi_request_is_fresh(parser));
+    assert_true(feed(parser, &trace, "GET /half", 9));
+    wfi_request_reset(parser);
+    assert_true(wfi_request_is_fresh(parser));
     trace.len = 0;
     assert_true(feed(parser, &trace, bytes, len));
     assert_string_equal(trace.text, expected);
-    assert_true(feed(parser, &trace, "G", 1));
-    wfi_request_trim(parser); /* in the midst of one it does nothing */
-    assert_true(feed(parser, &trace, bytes + 1, len - 1));
+    wfi_request_set_limits(parser, &(struct wfi_request_limits){.head_bytes_max = len - 1});
+    trace.len = 0;
+    assert_false(feed(parser, &trace, bytes, len));
+    assert_int_equal(wfi_request_status(parser), 431);
+    wfi_request_reset(parser);
+    wfi_request_set_limits(parser, &(struct wfi_request_limits){0});
+    trace.len = 0;
+    assert_true(feed(parser, &trace, bytes, len));
+    assert_string_equal(trace.text, expected);
     wfi_request_parser_destroy(parser);
 }
 

@@ -41,11 +41,10 @@ void wfi_response_fini(struct wf_response *response)
 /* The Date of this second: made once a second and connection. */
 static const char *date_of(struct wfi_connection *c)
 {
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    if (c->date_second != now.tv_sec) {
-        wfi_date_format(now.tv_sec, c->date);
-        c->date_second = now.tv_sec;
+    const time_t now = time(NULL);
+    if (c->date_second != now) {
+        wfi_date_format(now, c->date);
+        c->date_second = now;
     }
     return c->date;
 }
