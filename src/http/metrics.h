@@ -28,4 +28,7 @@ void wfi_metrics_one(struct wf_metrics *metrics, const char *name, enum wf_metri
 void wfi_metrics_histogram(struct wf_metrics *metrics, const char *name, const char *help,
                            const struct wf_latency *latency);
 
+/* What runs in the process. Reads /proc for worker processes: for a thread that may wait. */
+void wfi_metrics_runtime(struct wf_metrics *metrics);
+
 #endif

@@ -39,40 +39,34 @@ static void put_server(struct wf_metrics *m, const struct wf_server *server)
                           &latency);
 }
 
-struct usage {
-    struct wf_usage usage;
-    int err;
-};
-
-static void read_usage(void *arg)
-{
-    struct usage *usage = arg;
-    usage->err = wf_usage_read(&usage->usage);
-}
-
 /* The names are those that other programs have for the same. What cannot be read is left out. */
 static void put_process(struct wf_metrics *m)
 {
-    struct usage read;
-    if (wf_block(read_usage, &read) || read.err)
+    struct wf_usage usage;
+    if (wf_usage_read(&usage))
         return;
-    const struct wf_usage *usage = &read.usage;
     wfi_metrics_one(m, "process_cpu_seconds_total", WF_METRIC_COUNTER,
-                    "User and system time of all threads.", (double)usage->cpu_ns / 1e9);
+                    "User and system time of all threads.", (double)usage.cpu_ns / 1e9);
     wfi_metrics_one(m, "process_start_time_seconds", WF_METRIC_GAUGE,
-                    "When the process started, since 1970.", (double)usage->started_ns / 1e9);
+                    "When the process started, since 1970.", (double)usage.started_ns / 1e9);
     wfi_metrics_one(m, "process_resident_memory_bytes", WF_METRIC_GAUGE, "Memory in use.",
-                    (double)usage->resident_bytes);
+                    (double)usage.resident_bytes);
     wfi_metrics_one(m, "process_virtual_memory_bytes", WF_METRIC_GAUGE,
                     "Addresses in use; most are kept for stacks of fibers.",
-                    (double)usage->virtual_bytes);
+                    (double)usage.virtual_bytes);
     wfi_metrics_one(m, "process_threads", WF_METRIC_GAUGE, "Threads of the system.",
-                    (double)usage->threads);
+                    (double)usage.threads);
     wfi_metrics_one(m, "process_open_fds", WF_METRIC_GAUGE, "Open descriptors.",
-                    (double)usage->descriptors);
+                    (double)usage.descriptors);
     wfi_metrics_one(m, "process_max_fds", WF_METRIC_GAUGE, "Descriptors that may be open.",
-                    usage->descriptors_max == UINT64_MAX ? HUGE_VAL
-                                                         : (double)usage->descriptors_max);
+                    usage.descriptors_max == UINT64_MAX ? HUGE_VAL : (double)usage.descriptors_max);
+}
+
+/* What is read from /proc. */
+static void put_surroundings(void *metrics)
+{
+    put_process(metrics);
+    wfi_metrics_runtime(metrics);
 }
 
 int wf_serve_metrics(struct wf_request *request, struct wf_response *response, void *source)
@@ -80,10 +74,11 @@ int wf_serve_metrics(struct wf_request *request, struct wf_response *response, v
     const struct wf_metrics_source *more = source;
     struct wf_metrics metrics = {0};
     put_server(&metrics, request->connection->server);
-    put_process(&metrics);
-    if (more)
+    int err = wf_block(put_surroundings, &metrics);
+    if (!err && more)
         more->write(&metrics, more->arg);
-    int err = metrics.error;
+    if (!err)
+        err = metrics.error;
     if (!err)
         err =
             wf_response_send(response, 200, WFI_METRICS_TYPE, metrics.text.data, metrics.text.len);

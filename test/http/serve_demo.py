@@ -283,6 +283,11 @@ class ServeDemo(unittest.TestCase):
             self.assertEqual(grown("weft_http_request_duration_seconds_count"), 6)
             self.assertGreaterEqual(grown("weft_http_request_duration_seconds_sum"), 0.3)
             self.assertEqual(grown("weft_http_request_duration_seconds_bucket", le="0.268435456"), 5)
+            ended = {dict(labels)["engine"]: count for labels, count in
+                     after["weft_tasks_ended_total"].items()}
+            self.assertGreaterEqual(ended["threads"], 3)
+            self.assertIn("processes", ended)
+            self.assertGreaterEqual(sum(after["weft_worker_jobs_total"].values()), 7)
             with open(f"/proc/{demo.process.pid}/limits") as file:
                 limit = re.search(r"Max open files\s+(\S+)", file.read())[1]
             if limit != "unlimited":
