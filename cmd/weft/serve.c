@@ -41,6 +41,17 @@ static const struct option_spec specs[] = {
      .field = FIELD(demo),
      .help = "the services of the texts: /, /serial, /is_prime/N,N,...; with /metrics and\n"
              "/healthz; files only where DIR is named"},
+    {.name = "tls-cert",
+     .type = OPTION_TEXT,
+     .field = FIELD(tls_cert),
+     .argument = "FILE",
+     .help = "speak TLS, with the certificate in FILE and those that lead to its root (PEM);\n"
+             "read again at SIGHUP"},
+    {.name = "tls-key",
+     .type = OPTION_TEXT,
+     .field = FIELD(tls_key),
+     .argument = "FILE",
+     .help = "the certificate's key, without a passphrase (default: in the file of --tls-cert)"},
     {0},
 };
 
@@ -53,6 +64,8 @@ static int run(int argc, char **argv)
         return status;
     if (operands)
         values.folder = argv[1];
+    if (values.tls_key && !values.tls_cert)
+        return options_wrong(&serve_command, "--tls-key goes with --tls-cert");
     /* The server drains by itself; this is for what does not end then. */
     struct wf_main_options options = {.no_processes = !values.demo,
                                       .drain_ns = WF_SECONDS(values.drain_s + 5)};

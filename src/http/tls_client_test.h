@@ -27,7 +27,7 @@
 
 #include <weft/stream.h>
 
-static inline wf_deadline soon(void)
+static inline wf_deadline in_time(void)
 {
     return wf_after(WF_SECONDS(60)); /* only a test that has failed already gets there */
 }
@@ -100,7 +100,7 @@ static inline int tls_send(struct tls_client *c)
     BIO *out = SSL_get_wbio(c->ssl);
     size_t most = c->at_once && c->at_once < sizeof buf ? c->at_once : sizeof buf;
     while (!err && (n = BIO_read(out, buf, (int)most)) > 0)
-        err = wf_stream_write(c->stream, buf, (size_t)n, soon());
+        err = wf_stream_write(c->stream, buf, (size_t)n, in_time());
     return err;
 }
 
@@ -108,7 +108,7 @@ static inline int tls_send(struct tls_client *c)
 static inline ssize_t tls_take(struct tls_client *c)
 {
     char buf[16384];
-    ssize_t n = wf_stream_read(c->stream, buf, sizeof buf, soon());
+    ssize_t n = wf_stream_read(c->stream, buf, sizeof buf, in_time());
     if (n > 0)
         assert_int_equal(BIO_write(SSL_get_rbio(c->ssl), buf, (int)n), n);
     return n;

@@ -205,13 +205,13 @@ int test_answer_once(struct wf_task *self, struct wfi_tls_session *session, int 
 {
     (void)self;
     char buf[100];
-    *ret = wfi_tls_handshake(session, soon());
+    *ret = wfi_tls_handshake(session, in_time());
     if (!*ret) {
-        ssize_t n = wfi_tls_read(session, buf, sizeof buf, soon());
-        *ret = n < 0 ? (int)n : wfi_tls_write(session, buf, (size_t)n, soon());
+        ssize_t n = wfi_tls_read(session, buf, sizeof buf, in_time());
+        *ret = n < 0 ? (int)n : wfi_tls_write(session, buf, (size_t)n, in_time());
     }
     if (!*ret)
-        *ret = wfi_tls_end(session, soon());
+        *ret = wfi_tls_end(session, in_time());
     return 0;
 }
 WF_TASK_DEFINE(test_answer_once)
@@ -230,7 +230,7 @@ static void a_client_may_be_cut_into_bytes(void **state)
     tls_say_text(&client, "word");
     tls_expect(&client, "word");
     tls_expect_end(&client);
-    assert_int_equal(test_answer_once_result(&answering, &answered, soon(), NULL), 0);
+    assert_int_equal(test_answer_once_result(&answering, &answered, in_time(), NULL), 0);
     assert_int_equal(answered, 0);
     tls_hang_up(&client);
     close_session(session, streams);
@@ -259,9 +259,9 @@ static void a_client_may_go_after_any_byte(void **state)
     size_t len = hello_of_a_client(hello, sizeof hello);
     for (size_t cut = 0; cut <= len; cut++) {
         struct wfi_tls_session *session = open_session(streams);
-        assert_int_equal(wf_stream_write(streams[1], hello, cut, soon()), 0);
+        assert_int_equal(wf_stream_write(streams[1], hello, cut, in_time()), 0);
         assert_int_equal(wf_stream_shutdown(streams[1], WF_SHUTDOWN_WRITE), 0);
-        assert_int_equal(wfi_tls_handshake(session, soon()), WF_ESHORT);
+        assert_int_equal(wfi_tls_handshake(session, in_time()), WF_ESHORT);
         wf_stream_close(streams[1]);
         close_session(session, streams);
     }
@@ -276,7 +276,7 @@ static void a_client_that_waits_is_given_up(void **state)
     const size_t cuts[] = {0, 1, 5, len - 1, len};
     for (size_t i = 0; i < 5; i++) {
         struct wfi_tls_session *session = open_session(streams);
-        assert_int_equal(wf_stream_write(streams[1], hello, cuts[i], soon()), 0);
+        assert_int_equal(wf_stream_write(streams[1], hello, cuts[i], in_time()), 0);
         assert_int_equal(wfi_tls_handshake(session, WF_NOW), -ETIMEDOUT);
         close_session(session, streams);
         wf_stream_close(streams[1]);
@@ -293,10 +293,10 @@ static void a_hello_may_be_spoilt_anywhere(void **state)
     for (size_t i = 0; i < len; i++) {
         struct wfi_tls_session *session = open_session(streams);
         hello[i] = (char)~hello[i];
-        assert_int_equal(wf_stream_write(streams[1], hello, len, soon()), 0);
+        assert_int_equal(wf_stream_write(streams[1], hello, len, in_time()), 0);
         hello[i] = (char)~hello[i];
         assert_int_equal(wf_stream_shutdown(streams[1], WF_SHUTDOWN_WRITE), 0);
-        int err = wfi_tls_handshake(session, soon());
+        int err = wfi_tls_handshake(session, in_time());
         if (err != WF_ETLS && err != WF_ESHORT)
             fail_msg("byte %zu: %d", i, err);
         wf_stream_close(streams[1]);
@@ -325,14 +325,14 @@ static void what_is_no_tls_is_told_apart(void **state)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct wf_stream *streams[2];
         struct wfi_tls_session *session = open_session(streams);
-        assert_int_equal(wf_stream_write(streams[1], table[i].text, table[i].len, soon()), 0);
-        int err = wfi_tls_handshake(session, soon());
+        assert_int_equal(wf_stream_write(streams[1], table[i].text, table[i].len, in_time()), 0);
+        int err = wfi_tls_handshake(session, in_time());
         if (err != table[i].code)
             fail_msg("%zu: %d", i, err);
         /* It stays so. */
-        assert_int_equal(wfi_tls_read(session, &(char){0}, 1, soon()), -EPIPE);
-        assert_int_equal(wfi_tls_write(session, "x", 1, soon()), -EPIPE);
-        assert_int_equal(wfi_tls_end(session, soon()), 0);
+        assert_int_equal(wfi_tls_read(session, &(char){0}, 1, in_time()), -EPIPE);
+        assert_int_equal(wfi_tls_write(session, "x", 1, in_time()), -EPIPE);
+        assert_int_equal(wfi_tls_end(session, in_time()), 0);
         wf_stream_close(streams[1]);
         close_session(session, streams);
     }
@@ -344,7 +344,7 @@ WF_TASK(int, test_handshake, (struct wfi_tls_session *, session))
 int test_handshake(struct wf_task *self, struct wfi_tls_session *session, int *ret)
 {
     (void)self;
-    *ret = wfi_tls_handshake(session, soon());
+    *ret = wfi_tls_handshake(session, in_time());
     return 0;
 }
 WF_TASK_DEFINE(test_handshake)
@@ -360,7 +360,7 @@ static int begin_with(struct tls_client *client, SSL_CTX *context,
     *ret_client = tls_connect(client);
     if (*ret_client != 1)
         (void)wf_stream_shutdown(streams[1], WF_SHUTDOWN_WRITE);
-    assert_int_equal(test_handshake_result(&shaking, &shaken, soon(), NULL), 0);
+    assert_int_equal(test_handshake_result(&shaking, &shaken, in_time(), NULL), 0);
     return shaken;
 }
 
@@ -382,16 +382,16 @@ static void an_end_is_told_from_a_cut(void **state)
     struct wfi_tls_session *session = begin(&client, streams);
     tls_say_text(&client, "last");
     tls_take_leave(&client);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 4);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 0);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 0);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 4);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 0);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 0);
     close_session(session, streams);
 
     session = begin(&client, streams);
     tls_say_text(&client, "not last");
     tls_hang_up(&client);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 8);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), WF_ESHORT);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 8);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), WF_ESHORT);
     close_session(session, streams);
 
     /* Within a record, and with one that was changed on its way. */
@@ -399,12 +399,12 @@ static void an_end_is_told_from_a_cut(void **state)
     size_t n;
     assert_int_equal(SSL_write_ex(client.ssl, "secret", 6, &n), 1);
     int len = BIO_read(SSL_get_wbio(client.ssl), buf, sizeof buf);
-    assert_int_equal(wf_stream_write(streams[1], buf, (size_t)len - 1, soon()), 0);
+    assert_int_equal(wf_stream_write(streams[1], buf, (size_t)len - 1, in_time()), 0);
     assert_int_equal(wfi_tls_read(session, buf + 50, 50, WF_NOW), -ETIMEDOUT);
     buf[len - 1] ^= 1;
-    assert_int_equal(wf_stream_write(streams[1], buf + len - 1, 1, soon()), 0);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), WF_EPROTOCOL);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), -EPIPE);
+    assert_int_equal(wf_stream_write(streams[1], buf + len - 1, 1, in_time()), 0);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), WF_EPROTOCOL);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), -EPIPE);
     assert_int_equal(tls_read_more(&client), WF_EPROTOCOL);
     assert_non_null(strstr(tls_alert(), "bad record mac"));
     tls_hang_up(&client);
@@ -421,10 +421,10 @@ static void a_client_that_has_ended_may_still_be_answered(void **state)
     tls_say_text(&client, "question");
     SSL_shutdown(client.ssl);
     assert_int_equal(tls_send(&client), 0);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 8);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 0);
-    assert_int_equal(wfi_tls_write(session, "answer", 6, soon()), 0);
-    assert_int_equal(wfi_tls_end(session, soon()), 0);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 8);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 0);
+    assert_int_equal(wfi_tls_write(session, "answer", 6, in_time()), 0);
+    assert_int_equal(wfi_tls_end(session, in_time()), 0);
     tls_expect(&client, "answer");
     tls_expect_end(&client);
     tls_hang_up(&client);
@@ -444,8 +444,8 @@ static void a_write_has_its_deadline(void **state)
         err = wfi_tls_write(session, much, 65536, WF_NOW);
     free(much);
     assert_int_equal(err, -ETIMEDOUT);
-    assert_int_equal(wfi_tls_write(session, "x", 1, soon()), -EPIPE);
-    assert_int_equal(wfi_tls_end(session, soon()), 0);
+    assert_int_equal(wfi_tls_write(session, "x", 1, in_time()), -EPIPE);
+    assert_int_equal(wfi_tls_end(session, in_time()), 0);
     tls_hang_up(&client);
     close_session(session, streams);
 }
@@ -459,7 +459,7 @@ static void a_client_that_is_gone_breaks_the_write_and_nothing_else(void **state
     tls_hang_up(&client);
     int err = 0;
     while (!err)
-        err = wfi_tls_write(session, "word", 4, soon());
+        err = wfi_tls_write(session, "word", 4, in_time());
     assert_true(err == -EPIPE || err == -ECONNRESET);
     close_session(session, streams);
 }
@@ -474,8 +474,8 @@ static void an_idle_session_gives_its_buffers_back(void **state)
     struct wfi_tls_session *session = begin(&client, streams);
     for (int i = 0; i < 2; i++) {
         tls_say_text(&client, "word");
-        assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 4);
-        assert_int_equal(wfi_tls_write(session, buf, 4, soon()), 0);
+        assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 4);
+        assert_int_equal(wfi_tls_write(session, buf, 4, in_time()), 0);
         tls_expect(&client, "word");
         assert_int_equal(wfi_tls_read(session, buf, sizeof buf, WF_NOW), -ETIMEDOUT);
         assert_false(wfi_tls_has_input(session));
@@ -486,11 +486,11 @@ static void an_idle_session_gives_its_buffers_back(void **state)
     /* What has come is kept. */
     tls_say_text(&client, "two");
     tls_say_text(&client, "words");
-    assert_int_equal(wfi_tls_read(session, buf, 1, soon()), 1);
+    assert_int_equal(wfi_tls_read(session, buf, 1, in_time()), 1);
     assert_true(wfi_tls_has_input(session));
     wfi_tls_trim(session);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 2);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 5);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 2);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 5);
     wfi_alloc_unwatch();
     tls_hang_up(&client);
     close_session(session, streams);
@@ -507,11 +507,11 @@ static void errors_of_others_are_not_taken_for_its_own(void **state)
     struct wfi_tls_session *session = begin(&client, streams);
     tls_say_text(&client, "word");
     ERR_raise(ERR_LIB_SSL, SSL_R_BAD_LENGTH);
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 4);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 4);
     ERR_raise(ERR_LIB_SSL, SSL_R_BAD_LENGTH);
     assert_int_equal(wfi_tls_read(session, buf, sizeof buf, WF_NOW), -ETIMEDOUT);
     ERR_raise(ERR_LIB_SSL, ERR_R_MALLOC_FAILURE);
-    assert_int_equal(wfi_tls_write(session, "word", 4, soon()), 0);
+    assert_int_equal(wfi_tls_write(session, "word", 4, in_time()), 0);
     tls_expect(&client, "word");
     tls_hang_up(&client);
     close_session(session, streams);
@@ -609,7 +609,7 @@ static void renegotiation_is_refused(void **state)
     SSL_CTX *context = client_context(0, TLS1_2_VERSION, NULL);
     assert_int_equal(begin_with(&client, context, &session, streams, &connected), 0);
     assert_int_equal(connected, 1);
-    assert_int_equal(wfi_tls_write(session, "before", 6, soon()), 0);
+    assert_int_equal(wfi_tls_write(session, "before", 6, in_time()), 0);
     tls_expect(&client, "before");
     assert_int_equal(SSL_renegotiate(client.ssl), 1);
     assert_int_equal(SSL_do_handshake(client.ssl), -1);
@@ -634,8 +634,8 @@ static void keys_may_be_changed(void **state)
     for (int i = 0; i < 20; i++) {
         assert_int_equal(SSL_key_update(client.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
         tls_say_text(&client, "word");
-        assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 4);
-        assert_int_equal(wfi_tls_write(session, buf, 4, soon()), 0);
+        assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 4);
+        assert_int_equal(wfi_tls_write(session, buf, 4, in_time()), 0);
         tls_expect(&client, "word");
     }
     tls_hang_up(&client);
@@ -657,7 +657,7 @@ static const char *shown_to(const char *name)
     if (name)
         SSL_set_tlsext_host_name(client.ssl, name);
     assert_int_equal(tls_connect(&client), 1);
-    assert_int_equal(test_handshake_result(&shaking, &shaken, soon(), NULL), 0);
+    assert_int_equal(test_handshake_result(&shaking, &shaken, in_time(), NULL), 0);
     X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(client.ssl)),
                               NID_commonName, shown, sizeof shown);
     tls_hang_up(&client);
@@ -712,7 +712,7 @@ static void files_are_read_again_for_new_sessions(void **state)
     wf_tls_destroy(tls);
     tls = before;
     tls_say_text(&client, "word");
-    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, soon()), 4);
+    assert_int_equal(wfi_tls_read(session, buf, sizeof buf, in_time()), 4);
     tls_hang_up(&client);
     close_session(session, streams);
     close_session(waiting, waiting_streams);
@@ -726,7 +726,7 @@ static void tickets_are_taken(void **state)
     struct wf_stream *streams[2];
     struct tls_client client;
     struct wfi_tls_session *session = begin(&client, streams);
-    assert_int_equal(wfi_tls_write(session, "word", 4, soon()), 0);
+    assert_int_equal(wfi_tls_write(session, "word", 4, in_time()), 0);
     tls_expect(&client, "word"); /* and the tickets before it */
     SSL_SESSION *ticket = SSL_get1_session(client.ssl);
     assert_true(SSL_SESSION_is_resumable(ticket));
@@ -739,7 +739,7 @@ static void tickets_are_taken(void **state)
     tls_begin(&client, trusting, streams[1]);
     SSL_set_session(client.ssl, ticket);
     assert_int_equal(tls_connect(&client), 1);
-    assert_int_equal(test_handshake_result(&shaking, &shaken, soon(), NULL), 0);
+    assert_int_equal(test_handshake_result(&shaking, &shaken, in_time(), NULL), 0);
     assert_int_equal(shaken, 0);
     assert_true(SSL_session_reused(client.ssl));
     SSL_SESSION_free(ticket);
@@ -759,7 +759,7 @@ static void memory_runs_out_in_a_session(void **state)
         char hello[4096];
         size_t len = hello_of_a_client(hello, sizeof hello);
         assert_int_equal(wf_stream_pair(streams), 0);
-        assert_int_equal(wf_stream_write(streams[1], hello, len, soon()), 0);
+        assert_int_equal(wf_stream_write(streams[1], hello, len, in_time()), 0);
         wfi_alloc_watch(n);
         int err = wfi_tls_open(tls, streams[0], WF_SECONDS(60), &session);
         if (!err)
@@ -779,8 +779,8 @@ static void memory_runs_out_in_a_session(void **state)
         tls_say_text(&client, "word");
         wfi_tls_trim(session);
         wfi_alloc_watch(n);
-        ssize_t got = wfi_tls_read(session, buf, sizeof buf, soon());
-        int err = got < 0 ? (int)got : wfi_tls_write(session, buf, 4, soon());
+        ssize_t got = wfi_tls_read(session, buf, sizeof buf, in_time());
+        int err = got < 0 ? (int)got : wfi_tls_write(session, buf, 4, in_time());
         done = !wfi_alloc_unwatch();
         if (done ? err != 0 : err != -ENOMEM && !openssl_may_fail)
             fail_msg("allocation %d: %d", (int)n, err);

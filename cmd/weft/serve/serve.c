@@ -13,6 +13,7 @@
 #include "options.h"
 #include "serve/demo.h"
 #include "serve/listen.h"
+#include "serve/secure.h"
 
 /* The files of a folder, below everything else that is routed. */
 static int route_folder(struct wf_server *server, struct serve_values *values,
@@ -43,7 +44,7 @@ static int add_routes(struct wf_server *server, struct serve_values *values,
     return err;
 }
 
-static int print_address(const struct wf_server *server)
+static int print_address(const struct wf_server *server, bool tls)
 {
     struct wf_address at;
     char text[WF_ADDRESS_TEXT_BYTES];
@@ -51,7 +52,10 @@ static int print_address(const struct wf_server *server)
     if (err)
         return err;
     wf_address_format(&at, text, sizeof text);
-    printf(strncmp(text, "unix:", 5) == 0 ? "%s\n" : "http://%s/\n", text);
+    if (strncmp(text, "unix:", 5) == 0)
+        puts(text);
+    else
+        printf("%s://%s/\n", tls ? "https" : "http", text);
     fflush(stdout);
     return 0;
 }
@@ -68,12 +72,15 @@ int serve_root(void *arg)
         err = add_routes(server, values, &error);
     if (!err)
         err = listen_add(server, values->listen, SERVE_ADDRESS, &error);
+    if (!err && values->tls_cert)
+        err = secure_open(server, values->tls_cert, values->tls_key, &error);
     if (!err)
-        err = print_address(server);
+        err = print_address(server, values->tls_cert);
     if (!err)
         err = wf_server_run(server, wf_main_executor(), &error);
     wf_server_destroy(server);
     demo_close();
+    secure_close();
     if (err)
         fprintf(stderr, "weft serve: %s\n", error.text);
     return err ? EXIT_FAILED : EXIT_DONE;

@@ -20,7 +20,8 @@ struct serve_values {
     const char *folder; /* NULL: none was named */
     bool demo;          /* the texts' web services */
     bool no_list, hidden, no_gzip;
-    struct wf_folder files; /* made of these by serve_root */
+    struct wf_folder files;         /* made of these by serve_root */
+    const char *tls_cert, *tls_key; /* files; NULL: plain HTTP; the key may be in the first */
 };
 
 /* The root task: serves as the values say until it is cancelled. Returns the status to exit with,
