@@ -67,6 +67,7 @@ typedef struct wf_bytes {
 } wf_bytes;
 
 struct wf_json; /* a JSON document: weft/json.h */
+struct wf_celery_task; /* how a Celery worker runs a task: weft/celery_task.h */
 
 enum wf_param_kind {
     WF_PARAM_OPAQUE, /* no codec is known: local engines only, or WF_WIRE */
@@ -101,6 +102,7 @@ struct wf_task_type {
     /* Options of WF_TASK_DEFINE_WITH. */
     void (*drop_args)(void *args);     /* called once, when the arguments are needed no more */
     void (*drop_result)(void *result); /* called for a result that nobody took */
+    const struct wf_celery_task *celery;
 };
 
 struct wf_task_entry {
@@ -108,7 +110,7 @@ struct wf_task_entry {
     struct wf_task_entry *next;
 };
 
-enum { WF_TASK_ABI = 1 };
+enum { WF_TASK_ABI = 2 };
 
 /* Per call; zeroed is the default. */
 struct wf_submit_options {

@@ -105,10 +105,4 @@ int wfi_envelope_write_redis(struct wf_json_writer *w, const struct wfi_properti
                              const struct wfi_json_piece *headers, const void *body,
                              size_t body_len);
 
-/*
- * Writes an envelope that was read from Redis once more, as one that goes back into its queue: it
- * says in both places that it was redelivered. All else stays as it is, unknown members too.
- */
-void wfi_envelope_write_restored(struct wf_json_writer *w, const struct wf_json_value *envelope);
-
 #endif

@@ -414,39 +414,6 @@ static void sixteen_mebibytes_are_read_and_a_bound_holds(void **state)
     free(body);
 }
 
-static void restored_messages_say_so_in_both_places(void **state)
-{
-    (void)state;
-    static const char *const pairs[][2] = {
-        {"{\"body\": \"b\", \"headers\": {\"id\": 1}, \"properties\": {\"delivery_info\": "
-         "{\"exchange\": \"\"}, \"priority\": 0}, \"x\": [1.50]}",
-         "{\"body\": \"b\", \"headers\": {\"id\": 1, \"redelivered\": true}, \"properties\": "
-         "{\"delivery_info\": {\"exchange\": \"\", \"redelivered\": true}, \"priority\": 0}, "
-         "\"x\": "
-         "[1.5]}"},
-        {"{\"headers\": {\"redelivered\": false, \"a\": 1, \"redelivered\": null}, \"properties\": "
-         "{}}",
-         "{\"headers\": {\"redelivered\": true, \"a\": 1}, \"properties\": {\"delivery_info\": "
-         "{\"redelivered\": true}}}"},
-        {"{\"headers\": null, \"properties\": {\"delivery_info\": 7}}",
-         "{\"headers\": {\"redelivered\": true}, \"properties\": {\"delivery_info\": "
-         "{\"redelivered\": "
-         "true}}}"},
-        {"{}", "{}"},
-    };
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        struct wf_json *json = fixture_parse(pairs[i][0], strlen(pairs[i][0]));
-        struct wf_json_writer *w;
-        const char *text;
-        assert_int_equal(wfi_message_writer_create(&w), 0);
-        wfi_envelope_write_restored(w, wf_json_root(json));
-        assert_int_equal(wf_json_writer_text(w, &text, NULL), 0);
-        assert_string_equal(text, pairs[i][1]);
-        wf_json_writer_destroy(w);
-        wf_json_destroy(json);
-    }
-}
-
 static void lack_of_memory_is_told(void **state)
 {
     (void)state;
@@ -500,7 +467,6 @@ int main(void)
         cmocka_unit_test(a_body_that_cannot_be_used_fails_the_task),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(sixteen_mebibytes_are_read_and_a_bound_holds),
-        cmocka_unit_test(restored_messages_say_so_in_both_places),
         cmocka_unit_test(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
