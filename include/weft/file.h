@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files, opened for reading. The file system is asked on a thread of the offload pool, so a fiber
- * that opens a file on a slow disk holds up no other.
+ * Files, opened for reading. What the system has in memory is had at once, where it can tell that
+ * it has it (Linux 5.12); for all else the file system is asked on a thread of the offload pool, so
+ * a fiber that opens a file on a slow disk holds up no other.
  */
 #ifndef WEFT_FILE_H
 #define WEFT_FILE_H

@@ -22,6 +22,8 @@
 
 /* What is to be taken within one write_ns. */
 #define PIECE_BYTES (256 * 1024)
+/* Copied rather than sent inside the system, which takes calls of its own. */
+#define SMALL_BYTES (WFI_OUT_BYTES - 2048)
 /* Read and compressed at a time. */
 #define PACKED_BYTES (64 * 1024)
 /* Longer than any path the system takes. */
@@ -99,9 +101,36 @@ static int choose_part(struct wf_response *response, const struct wf_file_info *
     return wf_response_header(response, "Content-Range", content_range);
 }
 
+/* Collected with the head: one call instead of two, and answers to several requests together. */
+static int collect_part(struct wf_response *response, struct wf_file *file, uint64_t first)
+{
+    struct wfi_connection *c = response->connection;
+    size_t len = (size_t)response->left;
+    int err = c->out.len + len > WFI_OUT_BYTES ? wf_response_flush(response) : 0;
+    if (!err)
+        err = wfi_buffer_reserve(&c->out, len);
+    while (!err && response->left > 0) {
+        ssize_t n =
+            wf_file_read(file, c->out.data + c->out.len, (size_t)response->left, (int64_t)first);
+        if (n <= 0) {
+            err = n < 0 ? (int)n : WF_ESHORT;
+            break;
+        }
+        c->out.len += (size_t)n;
+        first += (uint64_t)n;
+        response->left -= n;
+        response->body_bytes += (uint64_t)n;
+    }
+    if (err)
+        c->broken = c->hard = true; /* the announced length is not reached */
+    return err;
+}
+
 static int send_part(struct wf_response *response, struct wf_file *file, uint64_t first)
 {
     struct wfi_connection *c = response->connection;
+    if (response->left <= SMALL_BYTES)
+        return collect_part(response, file, first);
     int err = wf_response_flush(response);
     while (!err && response->left > 0) {
         int64_t piece = response->left < PIECE_BYTES ? response->left : PIECE_BYTES;

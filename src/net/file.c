@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files: each question to the file system goes to the offload pool with its arguments in the
- * caller's frame. Sending one lives here too, beside the splice of two streams.
+ * Files: what the system has in memory is had at once; every other question to the file system goes
+ * to the offload pool with its arguments in the caller's frame. Sending one lives here too, beside
+ * the splice of two streams.
  */
 #include "net/file.h"
 
@@ -16,6 +17,9 @@
 
 /* Large enough to keep the system busy, small enough that other fibers have their turn between. */
 #define PIECE_BYTES (256 * 1024)
+
+/* Copied by the caller itself where it is in memory: in less than going to another thread takes. */
+#define COPIED_BYTES (64 * 1024)
 
 struct question {
     const char *path;
@@ -84,7 +88,9 @@ int wf_file_open(const char *path, struct wf_file **ret_file, struct wf_file_inf
     if (!file)
         return -ENOMEM;
     struct question q = {.path = path};
-    int err = (int)ask(ask_open, &q);
+    int err = wfi_file_open_cached(path, &q.fd, &q.info);
+    if (err == -EAGAIN)
+        err = (int)ask(ask_open, &q);
     if (err) {
         wfi_free(file);
         return err;
@@ -107,8 +113,16 @@ int wf_file_look(const char *path, struct wf_file_info *ret_info)
 
 ssize_t wf_file_read(struct wf_file *file, void *buf, size_t len, int64_t offset)
 {
-    struct question q = {.fd = file->fd, .buf = buf, .len = len, .offset = offset};
-    return ask(ask_read, &q);
+    ssize_t n = len > COPIED_BYTES ? -EAGAIN : wfi_file_read_cached(file->fd, buf, len, offset);
+    if (n == (ssize_t)len || n == 0 || (n < 0 && n != -EAGAIN))
+        return n;
+    size_t have = n > 0 ? (size_t)n : 0; /* the rest is at the end, or on the disk */
+    struct question q = {.fd = file->fd,
+                         .buf = (char *)buf + have,
+                         .len = len - have,
+                         .offset = offset + (int64_t)have};
+    n = ask(ask_read, &q);
+    return n >= 0 ? (ssize_t)have + n : have ? (ssize_t)have : n;
 }
 
 int wf_file_list(const char *path,

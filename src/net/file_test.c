@@ -95,6 +95,33 @@ static void files_are_opened_and_read(void **state)
     party_join(&p);
 }
 
+/* In both ways: what is copied at once, and what is read on another thread. */
+static void read_much(void *unused)
+{
+    (void)unused;
+    static const size_t lens[] = {1, 65536, 65537, 1000000, BIG_BYTES};
+    struct wf_file *file = NULL;
+    char *buf = malloc(BIG_BYTES);
+    assert_int_equal(wf_file_open(in_folder("big"), &file, NULL), 0);
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        size_t from = BIG_BYTES - lens[i];
+        assert_int_equal(wf_file_read(file, buf, lens[i], (int64_t)from), lens[i]);
+        assert_int_equal(buf[0], byte_at(from));
+        assert_int_equal(buf[lens[i] - 1], byte_at(BIG_BYTES - 1));
+        assert_int_equal(wf_file_read(file, buf, lens[i], (int64_t)from + 1), lens[i] - 1);
+    }
+    wf_file_close(file);
+    free(buf);
+}
+
+static void what_is_read_ends_only_with_the_file(void **state)
+{
+    (void)state;
+    struct party p;
+    party_start(&p, read_much, NULL);
+    party_join(&p);
+}
+
 struct seen {
     int files, directories;
     int stop_after;
@@ -220,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PARTIES_TEST(files_are_opened_and_read),
+        PARTIES_TEST(what_is_read_ends_only_with_the_file),
         PARTIES_TEST(a_directory_is_listed),
         PARTIES_TEST(a_file_is_sent),
         cmocka_unit_test(a_file_that_is_too_short_is_an_error),

@@ -6,7 +6,23 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#include "base/atomic.h"
+
+/* Of <linux/openat2.h>, which older systems lack. */
+struct open_how {
+    uint64_t flags, mode, resolve;
+};
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+enum { CACHED_ONLY = 0x20 };
+
+/* O_NONBLOCK: a named pipe is refused below, not waited for. */
+enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
 
 static int describe(const struct stat *st, struct wfi_file_info *ret_info)
 {
@@ -22,13 +38,10 @@ static int describe(const struct stat *st, struct wfi_file_info *ret_info)
     return 0;
 }
 
-int wfi_file_open(const char *path, int *ret_fd, struct wfi_file_info *ret_info)
+/* Of an open that returned `fd`, with errno. */
+static int opened(int fd, int *ret_fd, struct wfi_file_info *ret_info)
 {
     struct stat st;
-    int fd;
-    do /* O_NONBLOCK: a named pipe is refused below, not waited for */
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return errno == ENXIO ? -EINVAL : -errno; /* ENXIO: a socket */
     int err = fstat(fd, &st) < 0 ? -errno : describe(&st, ret_info);
@@ -37,6 +50,31 @@ int wfi_file_open(const char *path, int *ret_fd, struct wfi_file_info *ret_info)
     else
         *ret_fd = fd;
     return err;
+}
+
+int wfi_file_open(const char *path, int *ret_fd, struct wfi_file_info *ret_info)
+{
+    int fd;
+    do
+        fd = open(path, OPEN_FLAGS);
+    while (fd < 0 && errno == EINTR);
+    return opened(fd, ret_fd, ret_info);
+}
+
+int wfi_file_open_cached(const char *path, int *ret_fd, struct wfi_file_info *ret_info)
+{
+    static WFI_ATOMIC(bool) missing;
+    struct open_how how = {.flags = OPEN_FLAGS, .resolve = CACHED_ONLY};
+    if (wfi_load_relaxed(&missing))
+        return -EAGAIN;
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EINVAL)) {
+        wfi_store_relaxed(&missing, true); /* each will say the same again */
+        return -EAGAIN;
+    }
+    if (fd < 0 && errno == EINTR)
+        return -EAGAIN;
+    return opened(fd, ret_fd, ret_info);
 }
 
 int wfi_file_look(const char *path, struct wfi_file_info *ret_info)
@@ -52,6 +90,16 @@ ssize_t wfi_file_read_at(int fd, void *buf, size_t len, int64_t offset)
         n = pread(fd, buf, len, offset);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
+}
+
+ssize_t wfi_file_read_cached(int fd, void *buf, size_t len, int64_t offset)
+{
+    struct iovec part = {buf, len};
+    ssize_t n = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
+    if (n >= 0)
+        return n;
+    /* Not every file system can tell. */
+    return errno == EINTR || errno == EOPNOTSUPP || errno == ENOSYS ? -EAGAIN : -errno;
 }
 
 int wfi_file_list(const char *path,

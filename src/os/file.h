@@ -24,11 +24,20 @@ struct wfi_file_info {
  */
 int wfi_file_open(const char *path, int *ret_fd, struct wfi_file_info *ret_info);
 
+/*
+ * The same, where the kernel finds the path in memory, so that no disk is waited for. -EAGAIN where
+ * it does not, or cannot tell (before Linux 5.12, or a filter of system calls).
+ */
+int wfi_file_open_cached(const char *path, int *ret_fd, struct wfi_file_info *ret_info);
+
 /* The same facts without opening. Follows symbolic links. */
 int wfi_file_look(const char *path, struct wfi_file_info *ret_info);
 
 /* The count of bytes, 0 at the end, or the error. */
 ssize_t wfi_file_read_at(int fd, void *buf, size_t len, int64_t offset);
+
+/* The same with what is in memory: perhaps less than asked for, -EAGAIN for nothing. */
+ssize_t wfi_file_read_cached(int fd, void *buf, size_t len, int64_t offset);
 
 /*
  * Calls `each` with every name of a directory but "." and "..", in no order, until it returns
