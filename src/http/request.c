@@ -424,6 +424,8 @@ static void begin(struct wfi_request_parser *p)
     memset(&p->head, 0, sizeof p->head);
     wfi_head_lines_init(&p->lines, p->limits.target_bytes_max, p->limits.field_count_max);
     p->phase = AT_START;
+    p->status = 0;
+    p->reason = NULL;
     p->body_bytes_max = p->limits.body_bytes_max;
     p->len = 0;
     p->blank_line_seen = p->in_value = p->have_content_len = p->have_encoding = false;

@@ -636,6 +636,8 @@ static void time_is_up(void **state)
         size_t consumed;
         struct wfi_text body;
         assert_int_equal(wfi_request_feed(parser, "x", 1, &consumed, &body), WFI_REQUEST_REFUSED);
+        wfi_request_reset(parser); /* for another connection, which knows nothing of it */
+        assert_int_equal(wfi_request_status(parser), 0);
         wfi_request_parser_destroy(parser);
     }
 }
