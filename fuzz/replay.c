@@ -19,7 +19,7 @@
 
 enum {
     INPUT_BYTES_MAX = 1 << 16,
-    INPUT_COUNT_MAX = 256,
+    INPUT_COUNT_MAX = 512,
     STARTS_MAX = 512,
     MADE_COUNT = 20000,
 };
