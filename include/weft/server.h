@@ -63,6 +63,21 @@ struct wf_server_options {
     uint64_t body_bytes_max;  /* of a request: 1 MiB; UINT64_MAX: any */
     uint32_t connections_max; /* open at a time: 10,000; more wait to be accepted */
 
+    /*
+     * What one client may take, by its address; an IPv6 client is its /64 network. 0: no limit.
+     * Connections beyond are answered with 429 at once, and closed without a word when as many
+     * again are; trusted peers are not counted. Requests beyond the rate are answered with 429 and
+     * Retry-After. Some 65,000 addresses are remembered; of more, the quietest are forgotten.
+     */
+    uint32_t address_connections_max;
+    double address_requests_per_second;
+    uint32_t address_burst; /* requests at once after a quiet time; 0: those of one second */
+
+    /* Networks ("10.0.0.0/8", "::1") whose X-Forwarded-For is believed: those of the proxies in
+     * front. Peers over a Unix socket are trusted. The texts are read by wf_server_create. */
+    const char *const *trusted;
+    size_t trusted_count;
+
     int64_t head_ns;    /* from the first byte of a head to its last, and for a handshake: 10 s */
     int64_t body_ns;    /* to wait for 64 KiB of a body, or what is left of it: 30 s */
     int64_t write_ns;   /* for the client to take 64 KiB or what there is: 30 s */
@@ -100,7 +115,7 @@ struct wf_server_options {
  * ret_server   receives it, to be given to wf_server_destroy
  *
  * Returns 0, or
- *   -EINVAL    a negative duration
+ *   -EINVAL    a negative duration, a rate that is none, a network that is none
  *   -ENOTSUP   this build of weft has no parser of requests
  *   -ENOMEM
  * Context: any, never blocks.
@@ -266,7 +281,7 @@ WF_API int wf_server_start(struct wf_server *server, struct wf_executor *on,
  * Returns 0, or
  *   -ETIMEDOUT   the deadline passed, and requests were broken off
  *   -ECANCELED   the caller was cancelled; the server stops all the same, until destroy
- *   -ENOMEM      it had stopped before, when there was no memory to start a connection
+ *   -ENOMEM      it had stopped before, as there was no memory to begin
  * A server that was not started, or has stopped, returns 0.
  * Context: thread or fiber; by the owner.
  */
@@ -277,7 +292,7 @@ WF_API int wf_server_stop(struct wf_server *server, wf_deadline deadline);
  * in good order within drain_ns.
  *
  * Returns 0 when it was cancelled and everything had its answer; -ETIMEDOUT when drain_ns was not
- * enough; -ENOMEM when there was no memory to start a connection, which stops the server; or an
+ * enough; -ENOMEM when there was no memory to begin; or an
  * error of wf_server_start.
  * Context: thread or fiber; by the owner.
  */
@@ -288,6 +303,8 @@ struct wf_server_counts {
     uint64_t connections, connections_open;
     uint64_t requests;   /* that reached a route or were 404 or 405 */
     uint64_t refused;    /* that were not HTTP, too large or too slow */
+    uint64_t dropped;    /* connections for which there was no memory */
+    uint64_t limited;    /* connections and requests beyond what an address may take */
     uint64_t canceled;   /* whose client went away before the answer */
     uint64_t answers[6]; /* by the first digit of their status: answers[2] of 200 to 299 */
 };

@@ -13,6 +13,7 @@
 #include "http/connection.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <weft/file.h>
@@ -50,6 +51,8 @@ struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf
 
 static void destroy(struct wfi_connection *c)
 {
+    if (c->counted)
+        wfi_clients_leave(c->server->clients, wfi_connection_peer_ip(c));
     wfi_tls_close(c->tls);
     if (c->hard)
         wf_stream_break(c->stream);
@@ -402,6 +405,35 @@ static bool finish_answer(struct wfi_connection *c, const struct outcome *outcom
     return wfi_response_end(response) == 0 && !c->broken;
 }
 
+/* Answers by itself when the client has asked too often. */
+static bool over_the_rate(struct wfi_connection *c)
+{
+    const struct wfi_ip *ip = wfi_request_client_ip(&c->request);
+    int64_t wait_ns = ip ? wfi_clients_ask(c->server->clients, ip, c->request.began_ns) : 0;
+    if (wait_ns <= 0)
+        return false;
+    char seconds[24];
+    snprintf(seconds, sizeof seconds, "%lld", (long long)(wait_ns / WF_SECONDS(1) + 1));
+    wfi_count(&c->server->limited, 1);
+    if (wf_response_header(&c->response, "Retry-After", seconds) ||
+        wf_response_error(&c->response, 429, "%s", wfi_status_text(429)))
+        c->broken = true;
+    return true;
+}
+
+/* After an answer: whether there may be another on this connection. */
+static bool goes_on(struct wfi_connection *c)
+{
+    struct wf_request *request = &c->request;
+    bool over = wfi_request_body_is_over(request);
+    wfi_request_fini(request);
+    if (c->close || c->broken || !over)
+        return false;
+    if (request->end_was_fed)
+        wfi_request_next(c->parser);
+    return true;
+}
+
 /* Answers the request whose head is complete. Returns whether the connection goes on. */
 static bool answer(struct wfi_connection *c)
 {
@@ -410,6 +442,10 @@ static bool answer(struct wfi_connection *c)
     int err = wfi_request_begin(request, c);
     wfi_count(&c->server->requests, 1);
     wfi_response_begin(&c->response, c);
+    if (!err && c->server->clients && over_the_rate(c)) {
+        tell(c, request, c->broken ? 0 : c->response.status, c->response.body_bytes);
+        return goes_on(c);
+    }
     if (!err) {
         const struct wfi_request_head *head = request->head;
         err = wf_router_find(c->server->router, head->method_text.ptr, head->method_text.len,
@@ -439,13 +475,7 @@ static bool answer(struct wfi_connection *c)
         }
     }
     tell(c, request, c->broken ? 0 : c->response.status, c->response.body_bytes);
-    bool over = wfi_request_body_is_over(request);
-    wfi_request_fini(request);
-    if (c->close || c->broken || !over)
-        return false;
-    if (request->end_was_fed)
-        wfi_request_next(c->parser);
-    return true;
+    return goes_on(c);
 }
 
 /* ---- the loop ---- */
@@ -542,12 +572,28 @@ static void read_the_rest(struct wfi_connection *c)
             return;
 }
 
+/* One too many of its address. It is not read: what is said fits into the system's buffer. */
+static void turn_away(struct wfi_connection *c)
+{
+    static const char text[] = "too many connections from your address\n";
+    c->close = c->linger = true;
+    wfi_response_begin(&c->response, c);
+    (void)wf_response_header(&c->response, "Retry-After", "1");
+    (void)wf_response_text(&c->response, 429, text);
+    (void)wfi_connection_flush(c);
+    tell(c, NULL, 429, c->response.body_bytes);
+}
+
 int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none *ret)
 {
     (void)self, (void)ret;
+    struct wf_scope life;
+    c->life = wf_scope_open(&life, NULL, WF_FOREVER);
     c->answered_ns = wf_now();
     wfi_server_join(c->server, c);
-    if ((!c->secure || shake_hands(c)) && wfi_desk_take(c) == 0)
+    if (c->turned_away && wfi_desk_take(c) == 0)
+        turn_away(c);
+    else if (!c->turned_away && (!c->secure || shake_hands(c)) && wfi_desk_take(c) == 0)
         while (next_head(c) && answer(c))
             ;
     if (c->out.len && !c->broken)
@@ -558,15 +604,20 @@ int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none
         read_the_rest(c);
     wfi_desk_leave(c);
     wfi_server_leave(c->server, c);
+    (void)wf_scope_close(&life, NULL); /* it has no children */
     return 0;
+}
+
+void wfi_connection_drop(struct wfi_connection *c)
+{
+    struct wf_server *server = c->server;
+    destroy(c);
+    wfi_server_ended(server);
 }
 
 /* Also of a connection whose task never ran. */
 static void drop_connection(void *args)
 {
-    struct wfi_connection *c = ((struct wfi_serve_connection_args *)args)->connection;
-    struct wf_server *server = c->server;
-    destroy(c);
-    wfi_server_ended(server);
+    wfi_connection_drop(((struct wfi_serve_connection_args *)args)->connection);
 }
 WF_TASK_DEFINE_WITH(wfi_serve_connection, .drop_args = drop_connection)

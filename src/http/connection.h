@@ -21,6 +21,7 @@
 #include "base/atomic.h"
 #include "base/buffer.h"
 #include "base/list.h"
+#include "http/clients.h"
 #include "http/date.h"
 #include "http/forwarded.h"
 #include "http/gzip.h"
@@ -113,7 +114,8 @@ enum {
 enum wfi_peer { WFI_PEER_UNKNOWN, WFI_PEER_IP, WFI_PEER_OTHER };
 
 struct wfi_connection {
-    struct wfi_link link; /* under the server's lock */
+    struct wfi_link link;  /* under the server's lock */
+    struct wf_scope *life; /* around all it does; under the server's lock, while it is linked */
     struct wf_server *server;
     struct wf_stream *stream;
     struct wf_tls *secure;             /* the listener's; NULL for plain HTTP */
@@ -122,6 +124,8 @@ struct wfi_connection {
     struct wf_address peer;
     enum wfi_peer peer_kind;
     struct wfi_ip peer_ip;
+    bool counted;     /* among the connections of its address */
+    bool turned_away; /* it is one too many */
     uint64_t number;
     WFI_ATOMIC(int) state;
     WFI_ATOMIC(bool) idle;          /* nothing of a request has come */
@@ -151,6 +155,7 @@ struct wfi_connection {
 struct wf_server {
     struct wf_server_options options; /* with the defaults filled in */
     struct wf_router *router;
+    struct wfi_clients *clients; /* NULL: no limit by address */
     struct wfi_network *trusted; /* whose X-Forwarded-For is believed */
     size_t trusted_count;
     struct wfi_route *routes;
@@ -173,12 +178,13 @@ struct wf_server {
     struct wf_event room;     /* acceptors: fewer connections than the limit */
     WFI_ATOMIC(bool) looking; /* the serving task looks for clients that have gone */
     WFI_ATOMIC(uint32_t) looks;
-    WFI_ATOMIC(uint64_t) connections, open, requests, refused, canceled;
+    WFI_ATOMIC(uint64_t) connections, open, requests, refused, canceled, limited, dropped;
     /* By the first digit of the status, [0] for none; a set for some of the connections each. */
     WFI_ATOMIC(uint64_t) answers[WFI_LATENCY_SETS][8];
     struct wfi_latency latency;
     struct wf_mutex lock;
     struct wfi_list list; /* of connections; under the lock */
+    bool breaking_off;    /* what still runs is cancelled; under the lock */
     char id[16];          /* begins the ids of requests */
 };
 
@@ -186,6 +192,8 @@ struct wf_server {
 WF_TASK(wf_none, wfi_serve_connection, (struct wfi_connection *, connection))
 struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf_stream *stream,
                                              struct wf_tls *secure);
+/* Of one whose task was not started. */
+void wfi_connection_drop(struct wfi_connection *c);
 /* Sends what was collected; marks the connection broken when it cannot. */
 int wfi_connection_flush(struct wfi_connection *c);
 /* Sends parts, each in its share of time. */
@@ -215,6 +223,8 @@ void wfi_server_ended(struct wf_server *server);
 /* server_request.c */
 int wfi_request_begin(struct wf_request *request, struct wfi_connection *c);
 void wfi_request_fini(struct wf_request *request);
+/* The other end of the connection; NULL when it has no IP address. */
+const struct wfi_ip *wfi_connection_peer_ip(struct wfi_connection *c);
 /* Whose it is, as an address; NULL where that cannot be known. */
 const struct wfi_ip *wfi_request_client_ip(struct wf_request *request);
 /* Takes what has come of the body without waiting, for a refusal that is due at once. */

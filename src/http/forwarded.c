@@ -118,10 +118,10 @@ bool wfi_network_has(const struct wfi_network *network, const struct wfi_ip *ip)
     return rest == 0 || (network->ip.bytes[whole] ^ ip->bytes[whole]) >> (8 - rest) == 0;
 }
 
-static bool is_trusted(const struct wfi_ip *ip, const struct wfi_network *trusted, size_t count)
+bool wfi_networks_have(const struct wfi_network *networks, size_t count, const struct wfi_ip *ip)
 {
     for (size_t i = 0; i < count; i++)
-        if (wfi_network_has(&trusted[i], ip))
+        if (wfi_network_has(&networks[i], ip))
             return true;
     return false;
 }
@@ -151,7 +151,7 @@ bool wfi_forwarded_client(const struct wfi_request_head *head, const struct wfi_
         struct wfi_text list = head->fields[i].value;
         while (list.len > 0) {
             struct wfi_ip ip;
-            if (known && !is_trusted(ret_client, trusted, trusted_count))
+            if (known && !wfi_networks_have(trusted, trusted_count, ret_client))
                 return true;
             /* What a trusted proxy wrote and cannot be read ends what is known. */
             if (!wfi_ip_parse(take_last(&list), &ip))

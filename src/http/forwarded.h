@@ -37,6 +37,9 @@ bool wfi_network_parse(struct wfi_text text, struct wfi_network *ret);
 
 bool wfi_network_has(const struct wfi_network *network, const struct wfi_ip *ip);
 
+/* Whether one of them has it. */
+bool wfi_networks_have(const struct wfi_network *networks, size_t count, const struct wfi_ip *ip);
+
 /*
  * The client's address. `peer` is the other end of the connection, or NULL when that has none (a
  * Unix socket), which is trusted. Returns false when it cannot be known: no peer, and no address in

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server around its connections. One task, `serving`, owns everything that runs: it opens the
- * scope of the connections, starts an acceptor for each listener, looks after clients, and, when it
- * is told to stop, brings all of it to an end. It is submitted, not spawned, so that whoever
- * started the server can be cancelled without breaking off requests.
+ * The server around its connections. One task, `serving`, sees to everything that runs: it starts
+ * an acceptor for each listener, looks after clients, and, when it is told to stop, brings all to
+ * an end. It is submitted, not spawned, so that whoever started the server can be cancelled without
+ * breaking off requests.
+ *
+ * Connections are tasks of nobody's scope: one for which there is no memory or no stack is dropped,
+ * and nothing else ends with it. What holds them together is `open`, their number, and the list, by
+ * which each can be cancelled. The last touch of the server by a connection is under the lock, so
+ * `serving`, which takes it once more when none is left, is the last of all.
  *
  * Looking after clients: while handlers run, `serving` wakes every LOOK_NS and asks of each
  * connection whose handler began before the last look whether its peer has ended; if so, it cancels
@@ -41,8 +46,7 @@
 #define PAUSE_NS WF_MILLISECONDS(20)
 
 WF_TASK(wf_none, wfi_serve, (struct wf_server *, server))
-WF_TASK(wf_none, wfi_accept_connections, (struct wf_server *, server), (size_t, index),
-        (struct wf_scope *, scope))
+WF_TASK(wf_none, wfi_accept_connections, (struct wf_server *, server), (size_t, index))
 
 /* ---- connections ---- */
 
@@ -60,7 +64,10 @@ void wfi_server_join(struct wf_server *server, struct wfi_connection *c)
 {
     lock_connections(server);
     wfi_list_push_back(&server->list, &c->link);
+    bool late = server->breaking_off;
     wf_mutex_unlock(&server->lock);
+    if (late)
+        wf_scope_cancel(c->life);
 }
 
 void wfi_server_leave(struct wf_server *server, struct wfi_connection *c)
@@ -72,11 +79,13 @@ void wfi_server_leave(struct wf_server *server, struct wfi_connection *c)
 
 void wfi_server_ended(struct wf_server *server)
 {
+    lock_connections(server); /* the last touch: see the top */
     uint64_t before = wfi_fetch_sub(&server->open, 1);
     if (before == server->options.connections_max)
         wf_event_set(&server->room);
     if (before == 1 && wfi_load(&server->stopping))
         wf_event_set(&server->wake);
+    wf_mutex_unlock(&server->lock);
 }
 
 void wfi_server_watch(struct wf_server *server, struct wfi_connection *c)
@@ -135,20 +144,58 @@ static void end_idle(struct wf_server *server)
     wf_mutex_unlock(&server->lock);
 }
 
+/* Cancels what is left, and what comes into the list from now on. */
+static void break_off(struct wf_server *server)
+{
+    lock_connections(server);
+    server->breaking_off = true;
+    struct wfi_link *link = wfi_list_first(&server->list);
+    for (; link; link = wfi_list_next(&server->list, link))
+        wf_scope_cancel(wfi_container_of(link, struct wfi_connection, link)->life);
+    wf_mutex_unlock(&server->lock);
+}
+
 /* ---- accepting ---- */
 
+/* Counts it among those of its address. Returns whether it is to be served at all. */
+static bool admit(struct wf_server *server, struct wfi_connection *c)
+{
+    const struct wfi_ip *ip = server->clients ? wfi_connection_peer_ip(c) : NULL;
+    if (!ip || wfi_networks_have(server->trusted, server->trusted_count, ip))
+        return true;
+    enum wfi_admission admission = wfi_clients_enter(server->clients, ip);
+    c->counted = admission != WFI_DROPPED;
+    c->turned_away = admission == WFI_TURNED_AWAY;
+    if (admission != WFI_ADMITTED)
+        wfi_count(&server->limited, 1);
+    /* To say so in TLS would take a handshake, which is most of what serving it takes. */
+    return admission == WFI_ADMITTED || (admission == WFI_TURNED_AWAY && !c->secure);
+}
+
 /* Takes the stream over. */
-static void start_connection(struct wf_server *server, struct wf_scope *scope,
-                             struct wf_stream *stream, struct wf_tls *secure)
+static void start_connection(struct wf_server *server, struct wf_stream *stream,
+                             struct wf_tls *secure)
 {
     struct wfi_connection *c = wfi_connection_create(server, stream, secure);
     if (!c) {
+        wfi_count(&server->dropped, 1);
         wf_stream_close(stream);
         return;
     }
     c->number = wfi_count(&server->connections, 1) + 1;
     wfi_fetch_add(&server->open, 1);
-    (void)wfi_serve_connection_go(scope, c); /* on failure its arguments are dropped */
+    if (!admit(server, c)) {
+        wfi_connection_drop(c);
+        return;
+    }
+    struct wf_future *f = wfi_serve_connection_submit(server->on, c).future;
+    if (wf_future_state(f) == WF_FUTURE_FAILED) {
+        wf_none none; /* its arguments were dropped */
+        (void)wf_future_result(&f, &none, WF_NOW, NULL);
+        wfi_count(&server->dropped, 1);
+    } else {
+        wf_future_drop(&f);
+    }
 }
 
 static int wait_for_room(struct wf_server *server)
@@ -163,7 +210,7 @@ static int wait_for_room(struct wf_server *server)
 }
 
 int wfi_accept_connections(struct wf_task *self, struct wf_server *server, size_t index,
-                           struct wf_scope *scope, wf_none *ret)
+                           wf_none *ret)
 {
     (void)self, (void)ret;
     struct listening *at = &server->listening[index];
@@ -173,7 +220,7 @@ int wfi_accept_connections(struct wf_task *self, struct wf_server *server, size_
         if (!err)
             err = wf_listener_accept(at->listener, &stream, WF_FOREVER);
         if (!err)
-            start_connection(server, scope, stream, at->secure);
+            start_connection(server, stream, at->secure);
         else if (err == -ECANCELED)
             break;
         else if (wf_sleep(wf_after(PAUSE_NS)))
@@ -183,7 +230,7 @@ int wfi_accept_connections(struct wf_task *self, struct wf_server *server, size_
     WF_SHIELD(WF_FOREVER) {
         while (!at->shared && wfi_load(&server->open) < server->options.connections_max &&
                wf_listener_accept(at->listener, &stream, WF_NOW) == 0)
-            start_connection(server, scope, stream, at->secure);
+            start_connection(server, stream, at->secure);
     }
     return 0;
 }
@@ -222,8 +269,7 @@ int wfi_serve(struct wf_task *self, struct wf_server *server, wf_none *ret)
     (void)ret;
     struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
     for (size_t i = 0; i < server->listening_count; i++)
-        server->listening[i].acceptor =
-            wfi_accept_connections_spawn(scope, server, i, scope).future;
+        server->listening[i].acceptor = wfi_accept_connections_spawn(scope, server, i).future;
     serve(server);
     wf_deadline stop = {wfi_load(&server->stop_ns)};
     wfi_store(&server->stopping, true); /* cancelled, it may not have been told */
@@ -241,8 +287,16 @@ int wfi_serve(struct wf_task *self, struct wf_server *server, wf_none *ret)
         end_idle(server);
         server->broke_off = !wait_for_the_last(server, stop);
     }
+    if (wfi_load(&server->open)) {
+        break_off(server);
+        WF_SHIELD(WF_FOREVER) {
+            (void)wait_for_the_last(server, WF_FOREVER);
+        }
+    }
+    lock_connections(server); /* whoever was last has left it: see the top */
+    wf_mutex_unlock(&server->lock);
     wf_scope_cancel(scope);
-    /* Of its own accord the scope fails only when there is no memory to start a connection. */
+    /* Of its own accord the scope fails only when there is no memory to start an acceptor. */
     struct wf_error error;
     return wf_scope_close(scope, &error) == -ENOMEM ? wf_task_fail_with(self, &error) : 0;
 }
@@ -253,6 +307,31 @@ WF_TASK_DEFINE(wfi_serve)
 static int64_t or_default(int64_t given, int64_t otherwise)
 {
     return given ? given : otherwise;
+}
+
+/* What is limited by address, and whose word is taken for one. */
+static int read_limits(struct wf_server *server, struct wf_error *reterr)
+{
+    const struct wf_server_options *options = &server->options;
+    struct wfi_clients_limits limits = {.connections_max = options->address_connections_max,
+                                        .per_second = options->address_requests_per_second,
+                                        .burst = options->address_burst};
+    if (options->trusted_count) {
+        server->trusted = wfi_zalloc(options->trusted_count * sizeof *server->trusted);
+        if (!server->trusted)
+            return wf_error_set(reterr, -ENOMEM, NULL);
+    }
+    for (; server->trusted_count < options->trusted_count; server->trusted_count++) {
+        const char *text = options->trusted[server->trusted_count];
+        if (!wfi_network_parse((struct wfi_text){text, strlen(text)},
+                               &server->trusted[server->trusted_count]))
+            return wf_error_set(reterr, -EINVAL, "%.100s is no network", text);
+    }
+    server->options.trusted = NULL; /* the caller's texts may go */
+    if (limits.connections_max == 0 && limits.per_second == 0)
+        return 0;
+    int err = wfi_clients_create(&limits, &server->clients);
+    return err ? wf_error_set(reterr, err, err == -EINVAL ? "no rate of requests" : NULL) : 0;
 }
 
 int wf_server_create(const struct wf_server_options *given, struct wf_server **ret_server,
@@ -270,6 +349,8 @@ int wf_server_create(const struct wf_server_options *given, struct wf_server **r
     options.linger_ns = or_default(options.linger_ns, WF_MILLISECONDS(250));
     if (!options.connections_max)
         options.connections_max = 10000;
+    if (options.trusted_count && !options.trusted)
+        return wf_error_set(reterr, -EINVAL, "trusted networks are counted but not given");
 
     struct wfi_request_parser *parser; /* to learn whether there are any */
     int err = wfi_request_parser_create(NULL, &parser, reterr);
@@ -279,15 +360,17 @@ int wf_server_create(const struct wf_server_options *given, struct wf_server **r
     struct wf_server *server = wfi_zalloc(sizeof *server);
     if (!server)
         return wf_error_set(reterr, -ENOMEM, NULL);
-    err = wf_router_create(&server->router, reterr);
-    if (err) {
-        wfi_free(server);
-        return err;
-    }
     server->options = options;
     wf_mutex_init(&server->lock);
     wf_event_init(&server->wake);
     wf_event_init(&server->room);
+    err = wf_router_create(&server->router, reterr);
+    if (!err)
+        err = read_limits(server, reterr);
+    if (err) {
+        wf_server_destroy(server);
+        return err;
+    }
     uint64_t seed = (uint64_t)wf_now() ^ (uint64_t)(uintptr_t)server;
     snprintf(server->id, sizeof server->id, "%08x", (unsigned)wfi_splitmix64(&seed));
     *ret_server = server;
@@ -428,6 +511,7 @@ int wf_server_start(struct wf_server *server, struct wf_executor *on, struct wf_
     if (server->listening_count == 0)
         return wf_error_set(reterr, -EINVAL, "the server listens nowhere");
     wfi_store(&server->stop_ns, 0);
+    server->on = on;
     struct wf_future *serving = wfi_serve_submit(on, server).future;
     if (wf_future_state(serving) == WF_FUTURE_FAILED) {
         wf_none none;
@@ -483,6 +567,8 @@ void wf_server_count(const struct wf_server *s, struct wf_server_counts *ret_cou
         .requests = wfi_load_relaxed(&server->requests),
         .refused = wfi_load_relaxed(&server->refused),
         .canceled = wfi_load_relaxed(&server->canceled),
+        .limited = wfi_load_relaxed(&server->limited),
+        .dropped = wfi_load_relaxed(&server->dropped),
     };
     for (size_t set = 0; set < WFI_LATENCY_SETS; set++)
         for (size_t digit = 1; digit <= 5; digit++)
@@ -514,6 +600,8 @@ void wf_server_destroy(struct wf_server *server)
         wfi_free(m);
     }
     wf_router_destroy(server->router);
+    wfi_clients_destroy(server->clients);
+    wfi_free(server->trusted);
     wf_event_fini(&server->wake);
     wf_event_fini(&server->room);
     wf_mutex_fini(&server->lock);

@@ -130,8 +130,7 @@ bool wf_request_secure(const struct wf_request *request)
     return request->connection->tls != NULL;
 }
 
-/* The other end of the connection; NULL when it has no IP address. */
-static const struct wfi_ip *peer_ip(struct wfi_connection *c)
+const struct wfi_ip *wfi_connection_peer_ip(struct wfi_connection *c)
 {
     if (c->peer_kind == WFI_PEER_UNKNOWN) {
         char text[WF_ADDRESS_TEXT_BYTES];
@@ -149,11 +148,12 @@ static const struct wfi_ip *peer_ip(struct wfi_connection *c)
 const struct wfi_ip *wfi_request_client_ip(struct wf_request *request)
 {
     struct wfi_connection *c = request->connection;
+    const struct wf_server *server = c->server;
     if (!request->client_known) {
         request->has_client =
-            request->head ? wfi_forwarded_client(request->head, peer_ip(c), c->server->trusted,
-                                                 c->server->trusted_count, &request->client_ip)
-                          : false;
+            request->head &&
+            wfi_forwarded_client(request->head, wfi_connection_peer_ip(c), server->trusted,
+                                 server->trusted_count, &request->client_ip);
         request->client[0] = '\0';
         if (request->has_client)
             wfi_ip_format(&request->client_ip, request->client);
