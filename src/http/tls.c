@@ -3,9 +3,9 @@
  * Certificates and keys: read from files into an identity, which is swapped for another when the
  * files are read again.
  *
- * OpenSSL keeps its errors in a queue of the thread, which all fibers of a worker share. So the
- * queue is emptied before a call whose error matters and read right behind it, and nothing between
- * the two waits: files are in memory before OpenSSL sees them.
+ * OpenSSL keeps its errors, and more, for the thread, which all fibers of a worker share. So it is
+ * called on the worker's own stack, errors are read before that ends, and nothing in between waits:
+ * files are in memory before OpenSSL sees them.
  */
 #include "http/tls.h"
 
@@ -19,6 +19,7 @@
 #include <weft/file.h>
 #include <weft/mutex.h>
 #include <weft/scope.h>
+#include <weft/worker.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -37,14 +38,19 @@ struct wf_tls {
 
 /* ---- identities ---- */
 
-void wfi_tls_identity_unref(struct wfi_tls_identity *identity)
+static void free_identity(void *arg)
 {
-    if (!identity || wfi_fetch_sub(&identity->refs, 1) != 1)
-        return;
+    struct wfi_tls_identity *identity = arg;
     for (size_t i = 0; i < identity->count; i++)
         SSL_CTX_free(identity->contexts[i]);
     BIO_meth_free(identity->method);
     wfi_free(identity);
+}
+
+void wfi_tls_identity_unref(struct wfi_tls_identity *identity)
+{
+    if (identity && wfi_fetch_sub(&identity->refs, 1) == 1)
+        wf_worker_call(free_identity, identity);
 }
 
 /* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
@@ -196,31 +202,6 @@ static int use_key(SSL_CTX *context, const struct wf_tls_certificate *files, BIO
     return done ? 0 : fail(reterr, WF_ETLS, path, "the key is refused");
 }
 
-/* Calls `use_chain` or `use_key` with the file in memory. */
-static int load(SSL_CTX *context, const struct wf_tls_certificate *files, bool key,
-                struct wf_error *reterr)
-{
-    struct wfi_buffer text = {0};
-    const char *path = key ? files->key_file : files->chain_file;
-    int err = read_file(path, &text, reterr);
-    if (!err) {
-        ERR_clear_error();
-        BIO *in = BIO_new_mem_buf(text.data, (int)text.len);
-        if (!in)
-            err = wf_error_set(reterr, -ENOMEM, NULL);
-        else if (key)
-            err = use_key(context, files, in, reterr);
-        else
-            err = use_chain(context, path, in, reterr);
-        BIO_free(in);
-    }
-    if (key && text.data)
-        OPENSSL_cleanse(text.data, text.size);
-    wfi_buffer_reset(&text);
-    ERR_clear_error();
-    return err;
-}
-
 static SSL_CTX *make_context(struct wfi_tls_identity *identity, enum wf_tls_version version)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -237,27 +218,69 @@ static SSL_CTX *make_context(struct wfi_tls_identity *identity, enum wf_tls_vers
     return context;
 }
 
+struct loading {
+    struct wfi_tls_identity *identity;
+    const struct wf_tls_certificate *files;
+    enum wf_tls_version version;
+    struct wfi_buffer chain, key;
+    struct wf_error *reterr;
+    int err;
+};
+
+/* Adds a context with what the two files hold. */
+static int add_context(struct loading *l)
+{
+    struct wfi_tls_identity *identity = l->identity;
+    ERR_clear_error();
+    if (!identity->method && !(identity->method = wfi_tls_session_method()))
+        return wf_error_set(l->reterr, -ENOMEM, NULL);
+    SSL_CTX *context = make_context(identity, l->version);
+    if (!context)
+        return wf_error_set(l->reterr, -ENOMEM, NULL);
+    identity->contexts[identity->count++] = context;
+    BIO *chain = BIO_new_mem_buf(l->chain.data, (int)l->chain.len);
+    BIO *key = BIO_new_mem_buf(l->key.data, (int)l->key.len);
+    int err = chain && key ? use_chain(context, l->files->chain_file, chain, l->reterr)
+                           : wf_error_set(l->reterr, -ENOMEM, NULL);
+    if (!err)
+        err = use_key(context, l->files, key, l->reterr);
+    BIO_free(chain);
+    BIO_free(key);
+    return err;
+}
+
+static void load(void *arg)
+{
+    struct loading *l = arg;
+    l->err = add_context(l);
+    ERR_clear_error();
+}
+
 static int read_identity(const struct wf_tls *tls, struct wfi_tls_identity **ret,
                          struct wf_error *reterr)
 {
     struct wfi_tls_identity *identity =
         wfi_zalloc(sizeof *identity + tls->count * sizeof *identity->contexts);
+    int err = 0;
     if (!identity)
         return wf_error_set(reterr, -ENOMEM, NULL);
     wfi_store(&identity->refs, 1);
-    identity->method = wfi_tls_session_method();
-    int err = identity->method ? 0 : wf_error_set(reterr, -ENOMEM, NULL);
-    while (!err && identity->count < tls->count) {
-        const struct wf_tls_certificate *files = &tls->certificates[identity->count];
-        SSL_CTX *context = make_context(identity, tls->version_min);
-        if (!context) {
-            err = wf_error_set(reterr, -ENOMEM, NULL);
-            break;
-        }
-        identity->contexts[identity->count++] = context;
-        err = load(context, files, false, reterr);
+    for (size_t i = 0; i < tls->count && !err; i++) {
+        struct loading l = {.identity = identity,
+                            .files = &tls->certificates[i],
+                            .version = tls->version_min,
+                            .reterr = reterr};
+        err = read_file(l.files->chain_file, &l.chain, reterr);
         if (!err)
-            err = load(context, files, true, reterr);
+            err = read_file(l.files->key_file, &l.key, reterr);
+        if (!err) {
+            wf_worker_call(load, &l);
+            err = l.err;
+        }
+        if (l.key.data)
+            OPENSSL_cleanse(l.key.data, l.key.size);
+        wfi_buffer_reset(&l.chain);
+        wfi_buffer_reset(&l.key);
     }
     if (err)
         wfi_tls_identity_unref(identity);
@@ -331,16 +354,29 @@ static int64_t seconds_of(const ASN1_TIME *time)
     return (int64_t)days * 86400 + seconds;
 }
 
+struct validity {
+    X509 *leaf;
+    int64_t from_s, until_s;
+};
+
+static void look_at_validity(void *arg)
+{
+    struct validity *validity = arg;
+    validity->from_s = seconds_of(X509_get0_notBefore(validity->leaf));
+    validity->until_s = seconds_of(X509_get0_notAfter(validity->leaf));
+    ERR_clear_error();
+}
+
 int wf_tls_validity(struct wf_tls *tls, size_t index, int64_t *ret_from_s, int64_t *ret_until_s)
 {
     if (index >= tls->count)
         return -ENOENT;
     struct wfi_tls_identity *identity = wfi_tls_identity(tls);
-    X509 *leaf = SSL_CTX_get0_certificate(identity->contexts[index]);
-    *ret_from_s = seconds_of(X509_get0_notBefore(leaf));
-    *ret_until_s = seconds_of(X509_get0_notAfter(leaf));
+    struct validity validity = {.leaf = SSL_CTX_get0_certificate(identity->contexts[index])};
+    wf_worker_call(look_at_validity, &validity);
     wfi_tls_identity_unref(identity);
-    ERR_clear_error();
+    *ret_from_s = validity.from_s;
+    *ret_until_s = validity.until_s;
     return 0;
 }
 

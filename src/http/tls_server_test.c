@@ -450,15 +450,19 @@ int test_ask_often(struct wf_task *self, struct wf_server *server, int seed, int
 }
 WF_TASK_DEFINE(test_ask_often)
 
+/* The clients are on threads, as they call OpenSSL where they are. */
 static void two_hundred_at_once(void **state)
 {
     (void)state;
     struct script script;
+    struct wf_executor *crowd;
+    assert_int_equal(wf_threads_create(&(struct wf_threads_options){.workers = 200}, &crowd, NULL),
+                     0);
     struct wf_server *server = start_script(NULL, &script, NULL);
     test_ask_often_future asking[200];
     uint64_t asked = 0;
     for (int i = 0; i < 200; i++)
-        asking[i] = test_ask_often_submit(fibers, server, i);
+        asking[i] = test_ask_often_submit(crowd, server, i);
     for (int i = 0; i < 200; i++) {
         int n;
         assert_int_equal(test_ask_often_result(&asking[i], &n, in_time(), NULL), 0);
@@ -470,6 +474,7 @@ static void two_hundred_at_once(void **state)
     assert_int_equal(counted(server).connections_open, 0);
     assert_int_equal(counted(server).requests, asked);
     wf_server_destroy(server);
+    wf_executor_destroy(crowd);
 }
 
 /* ---- the end ---- */

@@ -7,8 +7,8 @@
  *
  *  1. OpenSSL reads and writes memory only: a BIO of the session's own takes records from `in`,
  *     asks for more when that is empty, and puts records into `out`. Waiting happens between calls
- *     of OpenSSL, never inside one, so no fiber is switched away in the middle of one, and the
- *     error queue of the thread, which its fibers share, is read before anybody else can use it.
+ *     of OpenSSL, never inside one; a call is made on the worker's own stack, where the error queue
+ *     of the thread is also read, which its fibers share.
  *  2. `out` is sent before anything is waited for: else both sides might wait.
  *  3. Both are bounded: `in` is filled only when empty, `out` is sent when OUT_BYTES are in it.
  *  4. After a fatal error (`failed`) OpenSSL is not called any more. An end of the stream is not
@@ -22,6 +22,8 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+
+#include <weft/worker.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -102,7 +104,7 @@ static BIO *make_bio(struct wfi_tls_session *s)
     return bio;
 }
 
-/* ---- between calls of OpenSSL ---- */
+/* ---- the stream ---- */
 
 static int send_out(struct wfi_tls_session *s, wf_deadline deadline)
 {
@@ -130,24 +132,89 @@ static int fill_in(struct wfi_tls_session *s, wf_deadline deadline)
     return 0;
 }
 
-/*
- * What the last call, which returned `rc`, ended with: -EAGAIN when OpenSSL needs more of `in`, 1
- * when the client has said that it ends, else an error, after which an alert is sent, if the client
- * takes it at once.
- */
+/* ---- calls of OpenSSL ---- */
+
+enum call_kind { CALL_OPEN, CALL_ACCEPT, CALL_READ, CALL_WRITE, CALL_END, CALL_CLOSE };
+
+struct call {
+    struct wfi_tls_session *session;
+    enum call_kind kind;
+    void *data;
+    size_t len, done; /* of data */
+    int err;          /* -EAGAIN: OpenSSL needs more of `in`; 1: the client has said that it ends */
+};
+
+static int open_ssl(struct wfi_tls_session *s)
+{
+    s->ssl = SSL_new(s->identity->contexts[0]);
+    BIO *bio = s->ssl ? make_bio(s) : NULL;
+    if (!bio)
+        return -ENOMEM;
+    SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_accept_state(s->ssl);
+    return 0;
+}
+
+/* What the last call, which returned `rc`, ended with. */
 static int outcome_of(struct wfi_tls_session *s, int rc)
 {
     int what = SSL_get_error(s->ssl, rc);
     bool lacks_memory =
         s->lacks_memory || ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE;
-    ERR_clear_error();
     if (what == SSL_ERROR_WANT_READ && !lacks_memory)
         return -EAGAIN;
     if (what == SSL_ERROR_ZERO_RETURN)
         return 1;
     s->failed = true;
-    (void)send_out(s, WF_NOW);
     return lacks_memory ? -ENOMEM : s->shaken ? WF_EPROTOCOL : WF_ETLS;
+}
+
+static void make_call(void *arg)
+{
+    struct call *call = arg;
+    struct wfi_tls_session *s = call->session;
+    int rc = 1;
+    ERR_clear_error();
+    switch (call->kind) {
+    case CALL_OPEN:
+        call->err = open_ssl(s);
+        break;
+    case CALL_ACCEPT:
+        rc = SSL_accept(s->ssl);
+        break;
+    case CALL_READ:
+        rc = SSL_read_ex(s->ssl, call->data, call->len, &call->done);
+        break;
+    case CALL_WRITE:
+        rc = SSL_write_ex(s->ssl, call->data, call->len, &call->done);
+        break;
+    case CALL_END:
+        rc = SSL_shutdown(s->ssl) < 0 ? -1 : 1; /* 0: the client has not ended yet */
+        break;
+    case CALL_CLOSE:
+        SSL_free(s->ssl);
+        break;
+    }
+    if (rc != 1)
+        call->err = outcome_of(s, rc);
+    ERR_clear_error();
+}
+
+/*
+ * On the worker's own stack: OpenSSL needs much of it at times, which a fiber would keep; and what
+ * it keeps for the thread is then used by one context only. When the session has failed an alert
+ * says why, if the client takes it at once.
+ */
+static int call(struct wfi_tls_session *s, enum call_kind kind, void *data, size_t len,
+                size_t *ret_done)
+{
+    struct call c = {.session = s, .kind = kind, .data = data, .len = len};
+    wf_worker_call(make_call, &c);
+    if (s->failed)
+        (void)send_out(s, WF_NOW);
+    if (!c.err && ret_done)
+        *ret_done = c.done;
+    return c.err;
 }
 
 /* ---- the session ---- */
@@ -161,25 +228,20 @@ int wfi_tls_open(struct wf_tls *tls, struct wf_stream *stream, int64_t write_ns,
     s->stream = stream;
     s->write_ns = write_ns;
     s->identity = wfi_tls_identity(tls);
-    ERR_clear_error();
-    s->ssl = SSL_new(s->identity->contexts[0]);
-    BIO *bio = s->ssl ? make_bio(s) : NULL;
-    ERR_clear_error();
-    if (!bio) {
+    int err = call(s, CALL_OPEN, NULL, 0, NULL);
+    if (err)
         wfi_tls_close(s);
-        return -ENOMEM;
-    }
-    SSL_set_bio(s->ssl, bio, bio);
-    SSL_set_accept_state(s->ssl);
-    *ret_session = s;
-    return 0;
+    else
+        *ret_session = s;
+    return err;
 }
 
 void wfi_tls_close(struct wfi_tls_session *s)
 {
     if (!s)
         return;
-    SSL_free(s->ssl);
+    wfi_buffer_clear(&s->out); /* nothing is sent from here on */
+    (void)call(s, CALL_CLOSE, NULL, 0, NULL);
     wfi_tls_identity_unref(s->identity);
     wfi_buffer_reset(&s->out);
     wfi_free(s->in);
@@ -198,11 +260,9 @@ int wfi_tls_handshake(struct wfi_tls_session *s, wf_deadline deadline)
     if (!err && is_plain_http(s))
         err = WF_EPROTOCOL;
     while (!err) {
-        ERR_clear_error();
-        int rc = SSL_accept(s->ssl);
-        if (rc == 1)
+        err = call(s, CALL_ACCEPT, NULL, 0, NULL);
+        if (!err)
             break;
-        err = outcome_of(s, rc);
         if (err == -EAGAIN)
             err = fill_in(s, deadline);
         else if (err > 0)
@@ -218,16 +278,14 @@ int wfi_tls_handshake(struct wfi_tls_session *s, wf_deadline deadline)
 
 ssize_t wfi_tls_read(struct wfi_tls_session *s, void *buf, size_t len, wf_deadline deadline)
 {
+    size_t n = 0;
     int err = 0;
     while (!err) {
-        size_t n;
         if (s->failed)
             return -EPIPE;
-        ERR_clear_error();
-        int rc = SSL_read_ex(s->ssl, buf, len, &n);
-        if (rc == 1)
+        err = call(s, CALL_READ, buf, len, &n);
+        if (!err)
             return (ssize_t)n;
-        err = outcome_of(s, rc);
         if (err == -EAGAIN)
             err = fill_in(s, deadline);
     }
@@ -236,18 +294,15 @@ ssize_t wfi_tls_read(struct wfi_tls_session *s, void *buf, size_t len, wf_deadli
 
 int wfi_tls_write(struct wfi_tls_session *s, const void *data, size_t len, wf_deadline deadline)
 {
-    const char *at = data;
+    char *at = (char *)(uintptr_t)data;
     int err = 0;
     while (!err && len) {
-        size_t piece = len < RECORD_BYTES ? len : RECORD_BYTES, n;
+        size_t n = 0;
         if (s->failed || s->cut)
             return -EPIPE;
-        ERR_clear_error();
-        int rc = SSL_write_ex(s->ssl, at, piece, &n);
-        if (rc != 1) {
-            err = outcome_of(s, rc);
+        err = call(s, CALL_WRITE, at, len < RECORD_BYTES ? len : RECORD_BYTES, &n);
+        if (err) /* only a handshake would have to read first, and there is no second one */
             return err == -EAGAIN || err > 0 ? WF_EPROTOCOL : err;
-        }
         at += n;
         len -= n;
         if (s->out.len >= OUT_BYTES)
@@ -260,14 +315,8 @@ int wfi_tls_end(struct wfi_tls_session *s, wf_deadline deadline)
 {
     if (!s->shaken || s->failed || s->cut)
         return 0;
-    ERR_clear_error();
-    int rc = SSL_shutdown(s->ssl);
-    if (rc < 0) {
-        int err = outcome_of(s, rc);
-        if (err < 0 && err != -EAGAIN)
-            return err;
-    }
-    return send_out(s, deadline);
+    int err = call(s, CALL_END, NULL, 0, NULL);
+    return err < 0 && err != -EAGAIN ? err : send_out(s, deadline);
 }
 
 bool wfi_tls_has_input(struct wfi_tls_session *s)
