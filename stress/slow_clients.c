@@ -14,7 +14,7 @@
  * Prints a line for each run, and ends with status 1 when
  *
  *   - the server's resident memory, page tables included, grew by more than BYTES_MAX for each
- *     connection; what the system keeps for the sockets is printed beside it;
+ *     connection (with TLS, TLS_BYTES_MAX); what the system keeps for sockets is printed beside it;
  *   - the 99th percentile of the normal clients' answers took longer than ANSWER_MAX, or one of
  *     them had no answer;
  *   - slow clients are left when their time is up, or the server has another number of descriptors
@@ -43,8 +43,9 @@
 enum {
     NORMAL = 50,
     BYTES_MAX = 48 * 1024, /* see include/weft/server.h */
-    ANSWER_MAX_MS = 500,   /* far below what a slow client may take; above a machine's hiccups */
-    SLACK_S = 10,          /* behind the last deadline, until the server has noticed */
+    TLS_BYTES_MAX = 80 * 1024,
+    ANSWER_MAX_MS = 500, /* far below what a slow client may take; above a machine's hiccups */
+    SLACK_S = 10,        /* behind the last deadline, until the server has noticed */
     PORTS_OF_ONE = 20000,
 };
 
@@ -70,7 +71,20 @@ static void die(const char *what)
 
 /* ---- the server ---- */
 
-static char *big_file;
+/* In the folder that main makes; without the program openssl there is no certificate. */
+static char big_file[64], chain_file[64], key_file[64];
+
+static void name_files(const char *folder)
+{
+    snprintf(big_file, sizeof big_file, "%s/big", folder);
+    snprintf(chain_file, sizeof chain_file, "%s/chain", folder);
+    snprintf(key_file, sizeof key_file, "%s/key", folder);
+}
+
+static bool have_tls(void)
+{
+    return access(chain_file, R_OK) == 0;
+}
 
 static int hello(struct wf_request *request, struct wf_response *response, void *arg)
 {
@@ -119,9 +133,11 @@ static int tell_open(struct wf_request *request, struct wf_response *response, v
     return wf_response_text(response, 200, text);
 }
 
-/* Until its input ends. Prints its port. */
+/* Until its input ends. Prints its port, and that for TLS or 0. */
 static int serve(int64_t patience_ns)
 {
+    struct wf_tls *tls = NULL;
+    struct wf_address secure = {{0}};
     struct wf_executor *fibers = NULL;
     struct wf_server *server = NULL;
     struct wf_address at;
@@ -147,16 +163,27 @@ static int serve(int64_t patience_ns)
         err = wf_server_listen(server, "127.0.0.1:0", NULL, &error);
     if (!err)
         err = wf_server_address(server, 0, &at);
+    if (!err && have_tls()) {
+        err = wf_tls_create(
+            &(struct wf_tls_options){.chain_file = chain_file, .key_file = key_file}, &tls, &error);
+        if (!err)
+            err = wf_server_listen(server, "127.0.0.1:0", NULL, &error);
+        if (!err)
+            err = wf_server_secure(server, 1, tls, &error);
+        if (!err)
+            err = wf_server_address(server, 1, &secure);
+    }
     if (!err)
         err = wf_server_start(server, fibers, &error);
     if (!err) {
-        printf("%d\n", wf_address_port(&at));
+        printf("%d %d\n", wf_address_port(&at), tls ? wf_address_port(&secure) : 0);
         fflush(stdout);
         while (read(STDIN_FILENO, &byte, 1) > 0)
             ;
     } else
         fprintf(stderr, "server: %s\n", error.text);
     wf_server_destroy(server);
+    wf_tls_destroy(tls);
     wf_executor_destroy(fibers);
     return err != 0;
 }
@@ -164,16 +191,17 @@ static int serve(int64_t patience_ns)
 struct process {
     pid_t pid;
     int input; /* closing it ends the server */
-    struct sockaddr_in at;
+    struct sockaddr_in at, secure;
 };
 
-static struct process start_server(const char *self, const char *seconds, const char *path)
+static struct process start_server(const char *self, const char *seconds, const char *folder)
 {
     struct process p = {.at = {.sin_family = AF_INET}};
     int in[2], out[2];
-    char port[16] = "";
+    char ports[32] = "";
+    int port, secure;
     char *const arguments[] = {(char *)(uintptr_t)self, "serve", (char *)(uintptr_t)seconds,
-                               (char *)(uintptr_t)path, NULL};
+                               (char *)(uintptr_t)folder, NULL};
     posix_spawn_file_actions_t actions;
     if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || posix_spawn_file_actions_init(&actions))
         die("pipe");
@@ -185,12 +213,14 @@ static struct process start_server(const char *self, const char *seconds, const 
     posix_spawn_file_actions_destroy(&actions);
     close(in[0]);
     close(out[1]);
-    if (read(out[0], port, sizeof port - 1) <= 0)
+    if (read(out[0], ports, sizeof ports - 1) <= 0 || sscanf(ports, "%d %d", &port, &secure) != 2)
         die("the server did not start");
     close(out[0]);
     p.input = in[1];
     p.at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    p.at.sin_port = htons((uint16_t)atoi(port));
+    p.secure = p.at;
+    p.at.sin_port = htons((uint16_t)port);
+    p.secure.sin_port = htons((uint16_t)secure);
     return p;
 }
 
@@ -359,6 +389,7 @@ struct kind {
     bool reads;        /* what comes, a byte a second */
     bool half_closed;  /* ends its side behind `start` */
     bool floods;       /* sends `start` as often as the system takes it */
+    bool tls;          /* where the server expects a handshake */
 };
 
 #define QUESTION "GET /" HOST "\r\n"
@@ -383,6 +414,12 @@ static const struct kind kinds[] = {
     {.name = "file_never_read", .start = "GET /file" HOST "\r\n"},
     {.name = "stream_by_bytes", .start = "GET /stream" HOST "\r\n", .reads = true},
     {.name = "questions_only", .start = QUESTIONS QUESTIONS QUESTIONS QUESTIONS, .floods = true},
+    {.name = "tls_silent", .tls = true},
+    /* A record of 513 bytes, in it the start of a ClientHello that is longer still. */
+    {.name = "tls_hello_by_bytes",
+     .start = "\x16\x03\x01\x02\x01\x01",
+     .drip = "\x01",
+     .tls = true},
     {.name = "half_closed_head", .start = "GET /" HOST, .half_closed = true},
     {.name = "half_closed_waiting", .start = "GET /wait" HOST "\r\n", .half_closed = true},
     {.name = "half_closed_stream", .start = "GET /stream" HOST "\r\n", .half_closed = true},
@@ -402,10 +439,11 @@ static void flood(const struct slow *s)
         ;
 }
 
-static void start_slow(struct slow *s, const struct sockaddr_in *at, const struct kind *kind,
+static void start_slow(struct slow *s, const struct process *server, const struct kind *kind,
                        unsigned i)
 {
-    *s = (struct slow){dial(at, 1 + i / PORTS_OF_ONE, 4096), kind, 0};
+    *s = (struct slow){dial(kind->tls ? &server->secure : &server->at, 1 + i / PORTS_OF_ONE, 4096),
+                       kind, 0};
     const size_t len = kind->start ? strlen(kind->start) : 0;
     if (len && send(s->fd, kind->start, len, MSG_NOSIGNAL) != (ssize_t)len)
         die("send");
@@ -458,13 +496,17 @@ struct outcome {
 /* Of a mix: the lasting kinds in turn, then those that the server ends when it sees them. */
 static int choose_kind(unsigned i, unsigned lasting)
 {
-    return i < lasting ? (int)(i % LASTING) : LASTING + (int)(i % (KINDS - LASTING));
+    if (i >= lasting)
+        return LASTING + (int)(i % (KINDS - LASTING));
+    const int kind = (int)(i % LASTING);
+    return kinds[kind].tls && !have_tls() ? 0 : kind;
 }
 
-static bool run(const char *self, const char *seconds, const char *path, int kind, unsigned lasting)
+static bool run(const char *self, const char *seconds, const char *folder, int kind,
+                unsigned lasting)
 {
     const unsigned count = kind < 0 ? lasting + lasting / 10 : lasting;
-    struct process server = start_server(self, seconds, path);
+    struct process server = start_server(self, seconds, folder);
     struct normal normal = {.at = server.at, .room = 1000000};
     struct slow *slow = calloc(count, sizeof *slow);
     pthread_t thread;
@@ -485,7 +527,7 @@ static bool run(const char *self, const char *seconds, const char *path, int kin
 
     atomic_store(&normal.measure, true);
     for (unsigned i = 0; i < count; i++)
-        start_slow(&slow[i], &server.at, &kinds[kind < 0 ? choose_kind(i, lasting) : kind], i);
+        start_slow(&slow[i], &server, &kinds[kind < 0 ? choose_kind(i, lasting) : kind], i);
     const int64_t all_there_ns = wf_now();
     const double patience_s = atof(seconds);
     double elapsed_s;
@@ -517,8 +559,9 @@ static bool run(const char *self, const char *seconds, const char *path, int kin
         normal.count ? (double)normal.took_ns[normal.count / 2] / 1e6 : 0, p99_ms,
         normal.count ? (double)normal.took_ns[normal.count - 1] / 1e6 : 0, elapsed_s);
     fflush(stdout);
-    if (each > BYTES_MAX && !SANITIZED)
-        fine = false, printf("FAILED: more than %d bytes for each connection\n", BYTES_MAX);
+    const size_t bytes_max = kind >= 0 && kinds[kind].tls ? TLS_BYTES_MAX : BYTES_MAX;
+    if (each > bytes_max && !SANITIZED)
+        fine = false, printf("FAILED: more than %zu bytes for each connection\n", bytes_max);
     if ((p99_ms > ANSWER_MAX_MS && !SANITIZED) || normal.failures)
         fine = false,
         printf("FAILED: normal clients: p99 %.1f ms, %u failures\n", p99_ms, normal.failures);
@@ -539,6 +582,38 @@ static bool run(const char *self, const char *seconds, const char *path, int kin
     return fine;
 }
 
+static void make_certificate(void)
+{
+    char *const arguments[] = {"openssl",
+                               "req",
+                               "-x509",
+                               "-newkey",
+                               "ec",
+                               "-pkeyopt",
+                               "ec_paramgen_curve:P-256",
+                               "-nodes",
+                               "-subj",
+                               "/CN=localhost",
+                               "-keyout",
+                               key_file,
+                               "-out",
+                               chain_file,
+                               NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    int status = -1;
+    if (posix_spawn_file_actions_init(&actions))
+        die("openssl");
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    if (posix_spawnp(&pid, "openssl", &actions, NULL, arguments, environ) == 0)
+        waitpid(pid, &status, 0);
+    posix_spawn_file_actions_destroy(&actions);
+    if (status) {
+        printf("no openssl here, so no handshake is left unfinished\n");
+        unlink(chain_file);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct rlimit files;
@@ -547,7 +622,7 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &files);
     signal(SIGPIPE, SIG_IGN);
     if (argc == 4 && strcmp(argv[1], "serve") == 0) {
-        big_file = argv[3];
+        name_files(argv[3]);
         return serve((int64_t)(atof(argv[2]) * 1e9));
     }
     unsigned count = argc > 1 ? (unsigned)atoi(argv[1]) : 10000;
@@ -558,15 +633,22 @@ int main(int argc, char **argv)
         printf("%u clients: the limit on descriptors is %lu\n", count,
                (unsigned long)files.rlim_cur);
     }
-    char path[] = "/tmp/weft_slow_XXXXXX";
-    int fd = mkstemp(path);
+    char folder[] = "/tmp/weft_slow_XXXXXX";
+    if (!mkdtemp(folder))
+        die(folder);
+    name_files(folder);
+    int fd = open(big_file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, (off_t)64 << 20))
-        die(path);
+        die(big_file);
     close(fd);
+    make_certificate();
     bool fine = true;
     for (int kind = 0; argc == 1 && kind < KINDS; kind++)
-        fine &= run(argv[0], "3", path, kind, 1000);
-    fine &= run(argv[0], seconds, path, -1, count);
-    unlink(path);
+        fine &= (kinds[kind].tls && !have_tls()) || run(argv[0], "3", folder, kind, 1000);
+    fine &= run(argv[0], seconds, folder, -1, count);
+    unlink(big_file);
+    unlink(chain_file);
+    unlink(key_file);
+    rmdir(folder);
     return fine ? 0 : 1;
 }

@@ -17,9 +17,9 @@
  * status, and the connection closed, before any handler sees it.
  *
  * Every phase of a connection has its time, so a slow client is ended, whatever it is slow in; and
- * it costs no more than 48 KiB until then: its stack, the parser and the buffers (13 KiB when it
- * has said nothing), not counting what its handler keeps, such as a body that is collected. Of an
- * answer that it does not take the system holds 64 KiB, then the handler waits.
+ * it costs no more than 48 KiB until then (80 KiB with TLS, 8 KiB when it has said nothing): its
+ * stack, the parser and the buffers, not counting what its handler keeps, such as a body that is
+ * collected. Of an answer that it does not take the system holds 64 KiB, then the handler waits.
  *
  * A handler runs in a scope. When the client goes away, or the handler's time is up, the scope is
  * cancelled: every wait in the handler, and in the tasks it started, returns -ECANCELED. Context
