@@ -758,6 +758,46 @@ static void a_stop_answers_what_was_asked(void **state)
     wf_server_destroy(server);
 }
 
+static int take_slowly(struct wf_request *request, struct wf_response *response, void *arg)
+{
+    struct waiter *w = arg;
+    wf_event_set(&w->begun);
+    return echo(request, response, NULL);
+}
+
+/* When the idle ones are ended, others go on: one that still sends its body is read to the end. */
+static void a_stop_reads_a_body_to_its_end(void **state)
+{
+    (void)state;
+    struct waiter w;
+    struct client working, idle;
+    waiter_init(&w);
+    struct wf_server_options options = {.linger_ns = 1};
+    struct wf_server *server = start_one(&options, take_slowly, &w);
+    dial(&working, server); /* before the other, so that it is looked at first */
+    say(&working, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nha");
+    await(&w.begun);
+    dial(&idle, server);
+    say(&idle, "OPTIONS /no HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(&idle, "HTTP/1.1 404 ");
+    struct stopping stopping = {server, soon()};
+    test_stop_server_future f = test_stop_server_submit(threads, &stopping);
+    expect_end(&idle);
+    /* Were its reading side ended too, it would say so by now. */
+    char byte;
+    assert_int_equal(wf_stream_read(working.stream, &byte, 1, wf_after(WF_MILLISECONDS(50))),
+                     -ETIMEDOUT);
+    say(&working, "lf");
+    expect(&working, "\r\n\r\nhalf");
+    expect_end(&working);
+    int result = 1;
+    assert_int_equal(test_stop_server_result(&f, &result, soon(), NULL), 0);
+    assert_int_equal(result, 0);
+    hang_up(&working);
+    hang_up(&idle);
+    wf_server_destroy(server);
+}
+
 static void a_stop_ends_idle_connections_and_meets_its_deadline(void **state)
 {
     (void)state;
@@ -908,6 +948,7 @@ int main(void)
         cmocka_unit_test(a_client_that_does_not_read_is_given_up),
         cmocka_unit_test(connections_beyond_the_limit_wait),
         cmocka_unit_test(a_stop_answers_what_was_asked),
+        cmocka_unit_test(a_stop_reads_a_body_to_its_end),
         cmocka_unit_test(a_stop_ends_idle_connections_and_meets_its_deadline),
         cmocka_unit_test(running_ends_when_it_is_cancelled),
         cmocka_unit_test(an_adopted_socket_outlives_its_server),
