@@ -199,7 +199,7 @@ static struct process start_server(const char *self, const char *seconds, const 
     struct process p = {.at = {.sin_family = AF_INET}};
     int in[2], out[2];
     char ports[32] = "";
-    int port, secure;
+    int port = 0, secure = 0;
     char *const arguments[] = {(char *)(uintptr_t)self, "serve", (char *)(uintptr_t)seconds,
                                (char *)(uintptr_t)folder, NULL};
     posix_spawn_file_actions_t actions;
