@@ -56,8 +56,10 @@ static bool push(WFI_ATOMIC(struct kept *) * stack, struct kept *kept)
 {
     struct kept *top = wfi_load_acquire(stack); /* acquire: pairs with the releases */
     int height = top ? top->height + 1 : 1;
-    if (height > KEPT_MAX)
+    if (height > KEPT_MAX) {
+        wfi_store_release(stack, top); /* what was read of it was so before others write there */
         return false;
+    }
     *kept = (struct kept){top, height};
     wfi_store_release(stack, kept);
     return true;

@@ -248,8 +248,9 @@ ssize_t wf_request_read(struct wf_request *request, void *buf, size_t len)
     }
     if (len > request->piece.len)
         len = request->piece.len;
-    if (len)
-        memcpy(buf, request->piece.ptr, len);
+    if (len == 0)
+        return 0;
+    memcpy(buf, request->piece.ptr, len);
     request->piece.ptr += len;
     request->piece.len -= len;
     return (ssize_t)len;
