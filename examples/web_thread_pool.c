@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A web service that needs a file, a database and another service for its answer: 0.1, 0.2 and 0.3
- * seconds, on a pool of threads, together 0.3. /serial is the same handler with another executor,
- * which runs each task at once in the caller: 0.6.
+ * seconds, on a pool of threads, together 0.3. /fibers and /serial are the same handler with other
+ * executors: the fibers that the server itself runs on, also 0.3 and for any number of requests at
+ * once; and one that runs each task at once in the caller, 0.6.
  *
  *     web_thread_pool [PORT | --ask]
  */
@@ -76,12 +77,16 @@ static int open_service(struct web_service *self, struct wf_server *server, stru
     route.arg = self->executors[0];
     if (!err)
         err = wf_server_route(server, &route, reterr);
+    route.path = "/fibers";
+    route.arg = NULL; /* a scope without an executor has that of the task it is in */
+    if (!err)
+        err = wf_server_route(server, &route, reterr);
     route.path = "/serial";
     route.arg = self->executors[1];
     return err ? err : wf_server_route(server, &route, reterr);
 }
 
-static const char *const paths[] = {"/", "/serial", NULL};
+static const char *const paths[] = {"/", "/fibers", "/serial", NULL};
 struct web_service web_thread_pool = {
     .name = "web_thread_pool", .open = open_service, .paths = paths};
 

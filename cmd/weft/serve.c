@@ -39,8 +39,8 @@ static const struct option_spec specs[] = {
     {.name = "demo",
      .type = OPTION_FLAG,
      .field = FIELD(demo),
-     .help = "the services of the texts: /, /serial, /is_prime/N,N,...; with /metrics and\n"
-             "/healthz; files only where DIR is named"},
+     .help = "the services of the texts: /, /fibers, /serial, /is_prime/N,N,...; with\n"
+             "/metrics and /healthz; files only where DIR is named"},
     {.name = "tls-cert",
      .type = OPTION_TEXT,
      .field = FIELD(tls_cert),

@@ -156,7 +156,7 @@ class ServeDemo(unittest.TestCase):
 
     def test_three_waits_take_as_long_as_the_longest(self):
         with Demo() as demo:
-            for path, least in (("/", 0.3), ("/serial", 0.6)):
+            for path, least in (("/", 0.3), ("/fibers", 0.3), ("/serial", 0.6)):
                 status, body, headers, seconds = demo.get(path)
                 self.assertEqual((status, body), (200, THREE))
                 self.assertEqual(headers["Content-Type"], "application/json")
@@ -166,8 +166,8 @@ class ServeDemo(unittest.TestCase):
             self.assertEqual((status, body, headers["Content-Length"]), (200, b"", str(len(THREE))))
             self.assertEqual(demo.get("/", "POST")[0], 405)
             self.assertEqual(demo.get("/nowhere")[0], 404)
-            with concurrent.futures.ThreadPoolExecutor(20) as pool:
-                for status, body, _, seconds in pool.map(demo.get, ["/"] * 20):
+            with concurrent.futures.ThreadPoolExecutor(30) as pool:
+                for status, body, _, seconds in pool.map(demo.get, ["/"] * 10 + ["/fibers"] * 20):
                     self.assertEqual((status, body), (200, THREE))
                     self.assertGreaterEqual(seconds, 0.3)
             self.assertEqual(demo.stop(), 0)
