@@ -65,8 +65,8 @@ static void refuses_what_is_no_base64(void **state)
                                         "Zm9\n",
                                         "Zm-v",
                                         "Zm_v",
-                                        "Z\x80"
-                                        "9v"};
+                                        ("Z\x80"
+                                         "9v")};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char out[16];
         if (wfi_base64_decode(wrong[i], strlen(wrong[i]), out) != -EINVAL)

@@ -40,8 +40,8 @@ static struct row *row_of(struct table *table, const char *name, const char *kin
         kind = "";
     }
     struct row *row = &table->rows[table->count++];
-    snprintf(row->name, sizeof row->name, "%s", name);
-    snprintf(row->kind, sizeof row->kind, "%s", kind);
+    snprintf(row->name, sizeof row->name, "%.*s", (int)sizeof row->name - 1, name);
+    snprintf(row->kind, sizeof row->kind, "%.*s", (int)sizeof row->kind - 1, kind);
     return row;
 }
 
