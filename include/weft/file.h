@@ -66,6 +66,32 @@ WF_API int wf_file_list(const char *path,
                         void *arg);
 
 /*
+ * Opens a file to write at its end; it is made if there is none. What is written lands behind what
+ * others write meanwhile, not among it.
+ *
+ * path       "-" is standard output
+ * ret_file   receives the file; the caller owns it and closes it
+ * ret_info   receives what it is, all zero for what is no regular file; may be NULL
+ *
+ * Returns 0, or
+ *   -EINVAL   a socket, or a pipe that nobody reads
+ * or as wf_file_open.
+ * Context: thread or fiber; not cancelable.
+ */
+WF_API int wf_file_append(const char *path, struct wf_file **ret_file,
+                          struct wf_file_info *ret_info);
+
+/*
+ * Writes at the end of a file that was opened for that.
+ *
+ * Returns the count, at least 1, which may be less than `len`, or
+ *   -ENOSPC, -EDQUOT, -EFBIG, -EIO, -EPIPE (nobody reads the pipe), -EBADF (opened for reading),
+ *   -EAGAIN (no thread, or a pipe that is full and does not wait)
+ * Context: thread or fiber; not cancelable.
+ */
+WF_API ssize_t wf_file_write(struct wf_file *file, const void *data, size_t len);
+
+/*
  * Closes it. NULL is fine.
  * Context: any, never blocks; once, when nobody uses it.
  */

@@ -55,6 +55,8 @@ struct wf_access {
     int status;
     uint64_t body_bytes; /* of the answer, without head and chunks */
     int64_t elapsed_ns;  /* from the whole head to the answer's end */
+    const char *client;  /* of a refusal: the peer's address, "" where it has none; else NULL */
+    const char *reason;  /* of a refusal: a sentence that says why; or NULL */
 };
 
 /* Zero means the default. */

@@ -200,7 +200,16 @@ static void tell(struct wfi_connection *c, const struct wf_request *request, int
         wfi_latency_add(&c->server->latency, c->number, elapsed_ns);
     if (!options->access)
         return;
-    struct wf_access access = {status, bytes, elapsed_ns};
+    struct wf_access access = {.status = status, .body_bytes = bytes, .elapsed_ns = elapsed_ns};
+    char client[WFI_IP_BYTES] = "";
+    if (!request) {
+        const struct wfi_ip *ip = wfi_connection_peer_ip(c);
+        if (ip)
+            wfi_ip_format(ip, client);
+        bool by_parser = c->parser && wfi_request_status(c->parser) == status;
+        access.client = client;
+        access.reason = by_parser ? wfi_request_reason(c->parser) : wfi_status_text(status);
+    }
     options->access(options->access_arg, request, &access);
 }
 

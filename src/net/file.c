@@ -26,6 +26,7 @@ struct question {
     int fd;
     struct wfi_file_info info;
     void *buf;
+    const void *data;
     size_t len;
     int64_t offset;
     int (*each)(void *arg, const char *name, const struct wf_file_info *info);
@@ -60,6 +61,18 @@ static void ask_read(void *arg)
 {
     struct question *q = arg;
     q->answer = wfi_file_read_at(q->fd, q->buf, q->len, q->offset);
+}
+
+static void ask_append(void *arg)
+{
+    struct question *q = arg;
+    q->answer = wfi_file_append(q->path, &q->fd, &q->info);
+}
+
+static void ask_write(void *arg)
+{
+    struct question *q = arg;
+    q->answer = wfi_file_write(q->fd, q->data, q->len);
 }
 
 static int pass_on(void *arg, const char *name, const struct wfi_file_info *info)
@@ -100,6 +113,30 @@ int wf_file_open(const char *path, struct wf_file **ret_file, struct wf_file_inf
     if (ret_info)
         publish(&q.info, ret_info);
     return 0;
+}
+
+int wf_file_append(const char *path, struct wf_file **ret_file, struct wf_file_info *ret_info)
+{
+    struct wf_file *file = wfi_zalloc(sizeof *file);
+    if (!file)
+        return -ENOMEM;
+    struct question q = {.path = path};
+    int err = (int)ask(ask_append, &q);
+    if (err) {
+        wfi_free(file);
+        return err;
+    }
+    file->fd = q.fd;
+    *ret_file = file;
+    if (ret_info)
+        publish(&q.info, ret_info);
+    return 0;
+}
+
+ssize_t wf_file_write(struct wf_file *file, const void *data, size_t len)
+{
+    struct question q = {.fd = file->fd, .data = data, .len = len};
+    return ask(ask_write, &q);
 }
 
 int wf_file_look(const char *path, struct wf_file_info *ret_info)

@@ -77,6 +77,34 @@ int wfi_file_open_cached(const char *path, int *ret_fd, struct wfi_file_info *re
     return opened(fd, ret_fd, ret_info);
 }
 
+int wfi_file_append(const char *path, int *ret_fd, struct wfi_file_info *ret_info)
+{
+    struct stat st;
+    int fd;
+    do
+        fd = strcmp(path, "-") == 0
+                 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+                        0666);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return errno == ENXIO ? -EINVAL : -errno;
+    *ret_info = (struct wfi_file_info){0};
+    if (fstat(fd, &st) == 0)
+        (void)describe(&st, ret_info); /* a device or a pipe has no facts */
+    *ret_fd = fd;
+    return 0;
+}
+
+ssize_t wfi_file_write(int fd, const void *data, size_t len)
+{
+    ssize_t n;
+    do
+        n = write(fd, data, len);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n == 0 && len ? -EIO : n;
+}
+
 int wfi_file_look(const char *path, struct wfi_file_info *ret_info)
 {
     struct stat st;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files, opened for reading. These calls may wait for a disk or a network: callers make them on
+ * Files, opened for reading or to be appended to. These calls may wait for a disk or a network: callers make them on
  * threads that may. Errors are negative errno.
  */
 #ifndef WFI_OS_FILE_H
@@ -29,6 +29,15 @@ int wfi_file_open(const char *path, int *ret_fd, struct wfi_file_info *ret_info)
  * it does not, or cannot tell (before Linux 5.12, or a filter of system calls).
  */
 int wfi_file_open_cached(const char *path, int *ret_fd, struct wfi_file_info *ret_info);
+
+/*
+ * Opens a file to write at its end, made if there is none; "-" is standard output, duplicated.
+ * Returns 0, or the error; -EINVAL for a socket, and for a pipe that nobody reads.
+ */
+int wfi_file_append(const char *path, int *ret_fd, struct wfi_file_info *ret_info);
+
+/* The count written, at least one, or the error. */
+ssize_t wfi_file_write(int fd, const void *data, size_t len);
 
 /* The same facts without opening. Follows symbolic links. */
 int wfi_file_look(const char *path, struct wfi_file_info *ret_info);
