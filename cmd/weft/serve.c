@@ -9,6 +9,8 @@
 
 #define FIELD(name) offsetof(struct serve_values, name)
 
+static const char *const log_formats[] = {"common", "json", NULL};
+
 static const struct option_spec specs[] = {
     {.name = "listen",
      .letter = 'l',
@@ -24,6 +26,52 @@ static const struct option_spec specs[] = {
      .min = 1,
      .max = 3600,
      .help = "seconds that requests have to end after the first signal (default 5)"},
+    {.name = "access-log",
+     .type = OPTION_TEXT,
+     .field = FIELD(access_log),
+     .argument = "FILE",
+     .help = "add a line to FILE for each answer (-: standard output); a FILE that was\n"
+             "renamed is made anew"},
+    {.name = "log-format",
+     .type = OPTION_CHOICE,
+     .field = FIELD(log_format),
+     .argument = "FORMAT",
+     .choices = log_formats,
+     .help = "of these lines: common (default) or json"},
+    {.name = "connections",
+     .type = OPTION_NUMBER,
+     .field = FIELD(connections),
+     .argument = "N",
+     .min = 1,
+     .max = 10000000,
+     .help = "connections open at a time, more wait (default 10000)"},
+    {.name = "per-address",
+     .type = OPTION_NUMBER,
+     .field = FIELD(per_address),
+     .argument = "N",
+     .min = 1,
+     .max = 10000000,
+     .help = "connections of one client address; more are answered with 429"},
+    {.name = "rate",
+     .type = OPTION_NUMBER,
+     .field = FIELD(rate),
+     .argument = "N",
+     .min = 1,
+     .max = 1000000000,
+     .help = "requests a second of one client address; more are answered with 429"},
+    {.name = "burst",
+     .type = OPTION_NUMBER,
+     .field = FIELD(burst),
+     .argument = "N",
+     .min = 1,
+     .max = 1000000000,
+     .help = "requests at once after a quiet time (default: those of one second)"},
+    {.name = "trust",
+     .type = OPTION_LIST,
+     .field = FIELD(trust),
+     .argument = "NET",
+     .help = "believe X-Forwarded-For of these peers: an address, or 10.0.0.0/8; may be\n"
+             "given many times"},
     {.name = "no-list",
      .type = OPTION_FLAG,
      .field = FIELD(no_list),
@@ -66,10 +114,13 @@ static int run(int argc, char **argv)
         values.folder = argv[1];
     if (values.tls_key && !values.tls_cert)
         return options_wrong(&serve_command, "--tls-key goes with --tls-cert");
+    if (values.burst && !values.rate)
+        return options_wrong(&serve_command, "--burst goes with --rate");
     /* The server drains by itself; this is for what does not end then. */
     struct wf_main_options options = {.no_processes = !values.demo,
                                       .drain_ns = WF_SECONDS(values.drain_s + 5)};
     status = wf_main(&options, serve_root, &values, &error);
+    options_list_free(&values.trust);
     if (status < 0)
         fprintf(stderr, "weft serve: %s\n", error.text);
     /* To be interrupted is how serving ends; so it has done what it should. */

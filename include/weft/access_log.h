@@ -80,8 +80,7 @@ struct wf_access_log_counts {
  * What became of the lines so far.
  * Context: any, never blocks; any number of callers.
  */
-WF_API void wf_access_log_count(struct wf_access_log *log,
-                                struct wf_access_log_counts *ret_counts);
+WF_API void wf_access_log_count(struct wf_access_log *log, struct wf_access_log_counts *ret_counts);
 
 /*
  * Writes what is waiting and closes the log. What cannot be written now is lost. NULL is fine.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files, opened for reading or to be appended to. These calls may wait for a disk or a network: callers make them on
- * threads that may. Errors are negative errno.
+ * Files, opened for reading or to be appended to. These calls may wait for a disk or a network:
+ * callers make them on threads that may. Errors are negative errno.
  */
 #ifndef WFI_OS_FILE_H
 #define WFI_OS_FILE_H

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <weft/access_log.h>
 #include <weft/file.h>
 #include <weft/main.h>
 #include <weft/server.h>
@@ -60,14 +61,36 @@ static int print_address(const struct wf_server *server, bool tls)
     return 0;
 }
 
+static int open_log(const struct serve_values *values, struct wf_server_options *options,
+                    struct wf_access_log **ret_log, struct wf_error *reterr)
+{
+    const struct wf_access_log_options how = {.path = values->access_log,
+                                              .form = (enum wf_access_form)values->log_format};
+    int err = how.path ? wf_access_log_open(&how, ret_log, reterr) : 0;
+    if (*ret_log) {
+        options->access = wf_access_log_note;
+        options->access_arg = *ret_log;
+    }
+    return err;
+}
+
 int serve_root(void *arg)
 {
     struct serve_values *values = arg;
     struct wf_server *server = NULL;
     struct wf_error error = {0};
     struct wf_server_options options = {.drain_ns = WF_SECONDS(values->drain_s),
-                                        .no_gzip = values->no_gzip};
-    int err = wf_server_create(&options, &server, &error);
+                                        .no_gzip = values->no_gzip,
+                                        .connections_max = (uint32_t)values->connections,
+                                        .address_connections_max = (uint32_t)values->per_address,
+                                        .address_requests_per_second = (double)values->rate,
+                                        .address_burst = (uint32_t)values->burst,
+                                        .trusted = values->trust.items,
+                                        .trusted_count = values->trust.count};
+    struct wf_access_log *log = NULL;
+    int err = open_log(values, &options, &log, &error);
+    if (!err)
+        err = wf_server_create(&options, &server, &error);
     if (!err)
         err = add_routes(server, values, &error);
     if (!err)
@@ -79,6 +102,9 @@ int serve_root(void *arg)
     if (!err)
         err = wf_server_run(server, wf_main_executor(), &error);
     wf_server_destroy(server);
+    struct wf_error lost;
+    if (wf_access_log_close(log, &lost))
+        fprintf(stderr, "weft serve: access log: %s\n", lost.text);
     demo_close();
     secure_close();
     if (err)

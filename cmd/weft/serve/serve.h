@@ -11,6 +11,8 @@
 
 #include <weft/server.h>
 
+#include "options.h"
+
 /* Where it listens when it is not told. */
 #define SERVE_ADDRESS "127.0.0.1:8000"
 
@@ -18,7 +20,11 @@ struct serve_values {
     const char *listen; /* NULL: what was passed, or else SERVE_ADDRESS */
     int64_t drain_s;
     const char *folder; /* NULL: none was named */
-    bool demo;          /* the texts' web services */
+    const char *access_log;
+    int log_format;                                /* an enum wf_access_form */
+    int64_t connections, per_address, rate, burst; /* 0: not given */
+    struct option_list trust;
+    bool demo; /* the texts' web services */
     bool no_list, hidden, no_gzip;
     struct wf_folder files;         /* made of these by serve_root */
     const char *tls_cert, *tls_key; /* files; NULL: plain HTTP; the key may be in the first */
