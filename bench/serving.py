@@ -182,8 +182,7 @@ def servers(builddir, where, build, skip):
     node = "/usr/bin/node" if os.path.exists("/usr/bin/node") else find("node")
     if node:
         yield Server("node", "peer", ["V1", "V2", "V.idle"],
-                     lambda folder, port, cores: [node, os.path.join(PEERS, "node.js")],
-                     threads=False)
+                     lambda folder, port, cores: [node, os.path.join(PEERS, "node.js")])
     else:
         skip("node", "it is not installed")
     flask = subprocess.run(["/usr/bin/python3", "-c", "import flask"], capture_output=True)
