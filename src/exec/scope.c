@@ -272,8 +272,16 @@ static void append(struct wf_error *to, const struct wf_error *more)
     memcpy(to->text, text, sizeof text);
 }
 
-/* After the children have ended: which error is the scope's, and what else failed. */
-static int outcome(struct scope *scope, struct wf_error *reterr)
+/* After the children have ended: whether nothing went wrong, in it or around it. */
+static bool is_well(struct scope *scope)
+{
+    return !scope->first_failed && !scope->body_code && !wfi_load(&scope->level.expired) &&
+           !wfi_load(&scope->level.asked) && !canceled_around(scope->level.parent);
+}
+
+/* Which error is the scope's, and what else failed. Not in the frame of who asks: most scopes end
+ * well, and what errors take of the stack would be a page more for each fiber that has one. */
+static __attribute__((noinline)) int outcome(struct scope *scope, struct wf_error *reterr)
 {
     struct wf_error error = {0}, more;
     if (scope->first_failed) {
@@ -303,9 +311,8 @@ static int outcome(struct scope *scope, struct wf_error *reterr)
     return error.code;
 }
 
-int wf_scope_join(struct wf_scope *storage, struct wf_error *reterr)
+static void join(struct scope *scope)
 {
-    struct scope *scope = inner(storage);
     wfi_assert(wfi_self()->cancel == &scope->level,
                "a scope is joined by its owner, innermost first");
     help(scope);
@@ -313,21 +320,33 @@ int wf_scope_join(struct wf_scope *storage, struct wf_error *reterr)
         cancel_children(scope);
         wait_for_children(scope, false);
     }
+}
+
+int wf_scope_join(struct wf_scope *storage, struct wf_error *reterr)
+{
+    struct scope *scope = inner(storage);
+    join(scope);
     scope->told = true;
-    return outcome(scope, reterr);
+    return is_well(scope) ? 0 : outcome(scope, reterr);
+}
+
+/* A close without anybody to tell: the error hook hears of a failure that join has not told. */
+static __attribute__((noinline)) int report(struct scope *scope)
+{
+    struct wf_error error;
+    int err = outcome(scope, &error);
+    if ((scope->first_failed || scope->body_code) && !scope->told)
+        wfi_error_report(&error);
+    return err;
 }
 
 int wf_scope_close(struct wf_scope *storage, struct wf_error *reterr)
 {
     struct scope *scope = inner(storage);
-    struct wf_error error;
-    bool told = scope->told;
-    int err = wf_scope_join(storage, &error);
-    bool failed = scope->first_failed || scope->body_code;
-    if (err && reterr)
-        *reterr = error;
-    else if (failed && !told)
-        wfi_error_report(&error);
+    int err = 0;
+    join(scope);
+    if (!is_well(scope))
+        err = reterr ? outcome(scope, reterr) : report(scope);
     wfi_cancel_leave(&scope->level);
     struct wfi_link *link;
     while ((link = wfi_list_pop_front(&scope->children)))

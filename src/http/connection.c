@@ -43,8 +43,6 @@ struct wfi_connection *wfi_connection_create(struct wf_server *server, struct wf
     c->server = server;
     c->stream = stream;
     c->secure = secure;
-    c->date_second = -1;
-    c->request.path = c->request.path_storage;
     wf_stream_peer(stream, &c->peer);
     return c;
 }
@@ -264,9 +262,8 @@ int wf_response_status(const struct wf_response *response, int code)
 /* ---- handlers ---- */
 
 struct outcome {
-    int code;
+    int code; /* when negative, desk->error says more */
     bool expired;
-    struct wf_error error;
 };
 
 WF_TASK(wf_none, wfi_run_handler, (struct wfi_connection *, connection), (int *, ret_code))
@@ -364,21 +361,21 @@ static void run_handler(struct wfi_connection *c, struct outcome *ret)
     ret->code = c->server->middlewares ? wfi_middleware_run(c) : wfi_connection_handle(c);
     wf_local_leave(&stretch);
     stop_working(c);
-    int err = wf_scope_close(&c->scope, &ret->error);
+    int err = wf_scope_close(&c->scope, &c->desk->error);
     ret->expired = wf_scope_expired(&c->scope);
     /* What the handler says goes first, unless it only says that something else went wrong. */
     bool behind_its_back = ret->code == 0 && c->response.state == WFI_RESPONSE_NONE;
     if (err && (behind_its_back || ret->code == -ECANCELED))
         ret->code = err;
     else if (ret->code < 0 && err != ret->code)
-        wf_error_set(&ret->error, ret->code, NULL);
+        wf_error_set(&c->desk->error, ret->code, NULL);
 }
 
 static void answer_error(struct wfi_connection *c, const struct outcome *outcome)
 {
     struct wf_response *response = &c->response;
     int status = wf_response_status(response, outcome->code);
-    const char *text = outcome->code > 0 ? wfi_status_text(status) : outcome->error.text;
+    const char *text = outcome->code > 0 ? wfi_status_text(status) : c->desk->error.text;
     if (outcome->expired) {
         status = 503;
         text = "the time for this request is up";
@@ -458,14 +455,14 @@ static bool answer(struct wfi_connection *c)
     if (!err) {
         const struct wfi_request_head *head = request->head;
         err = wf_router_find(c->server->router, head->method_text.ptr, head->method_text.len,
-                             head->path.ptr, head->path.len, &request->match);
+                             head->path.ptr, head->path.len, request->match);
     }
     bool found = !err;
     if (err && !(c->server->middlewares && (err == -ENOENT || err == -EPERM))) {
         answer_unrouted(c, err);
     } else {
         request->route_error = err;
-        request->route = found ? request->match.value : NULL;
+        request->route = found ? request->match->value : NULL;
         if (found && request->route->given.body_bytes_max)
             (void)wfi_request_limit_body(c->parser, request->route->given.body_bytes_max);
         if (!request->body_ended)
@@ -600,9 +597,10 @@ int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none
     c->life = wf_scope_open(&life, NULL, WF_FOREVER);
     c->answered_ns = wf_now();
     wfi_server_join(c->server, c);
-    if (c->turned_away && wfi_desk_take(c) == 0)
+    bool ready = wfi_desk_take(c) == 0;
+    if (ready && c->turned_away)
         turn_away(c);
-    else if (!c->turned_away && (!c->secure || shake_hands(c)) && wfi_desk_take(c) == 0)
+    else if (ready && (!c->secure || shake_hands(c)))
         while (next_head(c) && answer(c))
             ;
     if (c->out.len && !c->broken)

@@ -56,9 +56,9 @@ struct wf_request {
     const struct wfi_request_head *head;
     const struct wfi_route *route; /* NULL where none was found */
     int route_error;               /* why not */
-    struct wf_route_match match;
-    char *path;            /* decoded; in path_storage or the heap */
-    struct wfi_text piece; /* of the body: fed, not yet taken */
+    struct wf_route_match *match;  /* the desk's */
+    char *path;                    /* decoded; the desk's or on the heap */
+    struct wfi_text piece;         /* of the body: fed, not yet taken */
     bool body_ended;
     bool end_was_fed;       /* the parser waits for wfi_request_next */
     bool continued;         /* 100 was sent, or need not be */
@@ -74,13 +74,17 @@ struct wf_request {
     bool has_client;
     struct wfi_ip client_ip;
     char client[WFI_IP_BYTES];
-    char path_storage[256];
 };
 
 enum wfi_response_state {
     WFI_RESPONSE_NONE,  /* nothing was made */
     WFI_RESPONSE_BEGUN, /* the head is in `out` or sent */
     WFI_RESPONSE_DONE,  /* so is the body */
+};
+
+/* In `texts`. */
+struct wfi_response_field {
+    size_t at, name_len, value_len;
 };
 
 struct wf_response {
@@ -99,10 +103,8 @@ struct wf_response {
     struct wfi_buffer packed; /* what came out and is no chunk yet */
     struct wfi_buffer texts;  /* names and values, behind each other */
     size_t field_count;
-    size_t kept_fields, kept_bytes; /* of these two, what stays when the handler fails */
-    struct {
-        size_t at, name_len, value_len;
-    } fields[WFI_FIELDS_ROOM];
+    size_t kept_fields, kept_bytes;    /* of these two, what stays when the handler fails */
+    struct wfi_response_field *fields; /* the desk's */
 };
 
 enum {
@@ -137,13 +139,11 @@ struct wfi_connection {
     bool broken; /* nothing more can be sent */
     bool hard;   /* the end is to be seen as a break: the client does not read, or would take it
                        for the end of the answer */
-    struct wfi_desk *desk; /* what parser, out and response.texts are of; NULL while idle */
+    struct wfi_desk *desk; /* NULL while idle */
     char *in;              /* WFI_IN_BYTES; NULL where all that was read has been fed */
     size_t at, len;        /* of what was read and not yet fed */
     struct wfi_buffer out;
     int64_t answered_ns; /* when the last answer was made, or the connection began */
-    int64_t date_second;
-    char date[WFI_DATE_BYTES];
     struct wf_request request;
     struct wf_response response;
 };

@@ -12,27 +12,16 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "http/connection.h"
 
 /* More than these are rarely at requests at once without waiting. */
 #define KEPT_MAX 32
 /* A buffer that had to become larger than usual does not stay so. */
 #define KEPT_BYTES_MAX 8192
 
-struct kept {
-    struct kept *below;
-    int height; /* of the stack up to this */
-};
-
-struct wfi_desk {
-    struct kept kept;
-    struct wfi_request_parser *parser;
-    struct wfi_buffer out, texts;
-};
-
 struct store {
-    WFI_ATOMIC(struct kept *) desks;
-    WFI_ATOMIC(struct kept *) ins; /* buffers for reading, which begin so while they are kept */
+    WFI_ATOMIC(struct wfi_desk_kept *) desks;
+    WFI_ATOMIC(struct wfi_desk_kept *)
+    ins; /* buffers for reading, which begin so while they are kept */
 };
 
 static void destroy_desk(struct wfi_desk *desk)
@@ -43,24 +32,25 @@ static void destroy_desk(struct wfi_desk *desk)
     wfi_free(desk);
 }
 
-static struct kept *pop(WFI_ATOMIC(struct kept *) * stack)
+static struct wfi_desk_kept *pop(WFI_ATOMIC(struct wfi_desk_kept *) * stack)
 {
-    struct kept *top = wfi_load_acquire(stack); /* acquire: see the top; pairs with the releases */
+    struct wfi_desk_kept *top =
+        wfi_load_acquire(stack); /* acquire: see the top; pairs with the releases */
     if (top)
         wfi_store_release(stack, top->below);
     return top;
 }
 
 /* Returns false when there are enough. */
-static bool push(WFI_ATOMIC(struct kept *) * stack, struct kept *kept)
+static bool push(WFI_ATOMIC(struct wfi_desk_kept *) * stack, struct wfi_desk_kept *kept)
 {
-    struct kept *top = wfi_load_acquire(stack); /* acquire: pairs with the releases */
+    struct wfi_desk_kept *top = wfi_load_acquire(stack); /* acquire: pairs with the releases */
     int height = top ? top->height + 1 : 1;
     if (height > KEPT_MAX) {
         wfi_store_release(stack, top); /* what was read of it was so before others write there */
         return false;
     }
-    *kept = (struct kept){top, height};
+    *kept = (struct wfi_desk_kept){top, height};
     wfi_store_release(stack, kept);
     return true;
 }
@@ -68,7 +58,7 @@ static bool push(WFI_ATOMIC(struct kept *) * stack, struct kept *kept)
 static void destroy_store(void *value)
 {
     struct store *store = value;
-    struct kept *kept;
+    struct wfi_desk_kept *kept;
     while ((kept = pop(&store->desks)))
         destroy_desk(wfi_container_of(kept, struct wfi_desk, kept));
     while ((kept = pop(&store->ins)))
@@ -98,6 +88,8 @@ static struct wfi_desk *make_desk(void)
         wfi_free(desk);
         desk = NULL;
     }
+    if (desk)
+        desk->date_second = -1;
     return desk;
 }
 
@@ -106,7 +98,7 @@ int wfi_desk_take(struct wfi_connection *c)
     if (c->desk)
         return 0;
     struct store *store = store_here();
-    struct kept *kept = store ? pop(&store->desks) : NULL;
+    struct wfi_desk_kept *kept = store ? pop(&store->desks) : NULL;
     struct wfi_desk *desk = kept ? wfi_container_of(kept, struct wfi_desk, kept) : make_desk();
     if (!desk)
         return -ENOMEM;
@@ -117,7 +109,9 @@ int wfi_desk_take(struct wfi_connection *c)
     c->desk = desk;
     c->parser = desk->parser;
     c->out = desk->out;
+    c->request.match = &desk->match;
     c->response.texts = desk->texts;
+    c->response.fields = desk->fields;
     return 0;
 }
 
@@ -152,7 +146,7 @@ int wfi_desk_take_in(struct wfi_connection *c)
     if (c->in)
         return 0;
     struct store *store = store_here();
-    struct kept *kept = store ? pop(&store->ins) : NULL;
+    struct wfi_desk_kept *kept = store ? pop(&store->ins) : NULL;
     c->in = kept ? (void *)kept : wfi_alloc(WFI_IN_BYTES);
     return c->in ? 0 : -ENOMEM;
 }
@@ -161,7 +155,7 @@ void wfi_desk_leave_in(struct wfi_connection *c)
 {
     if (!c->in)
         return;
-    struct kept *kept = (void *)c->in;
+    struct wfi_desk_kept *kept = (void *)c->in;
     struct store *store = store_here();
     c->in = NULL;
     c->at = c->len = 0;

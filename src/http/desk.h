@@ -11,9 +11,27 @@
 #ifndef WFI_HTTP_DESK_H
 #define WFI_HTTP_DESK_H
 
-#include <stdbool.h>
+#include <weft/error.h>
+#include <weft/router.h>
 
-struct wfi_connection;
+#include "http/connection.h"
+
+struct wfi_desk_kept {
+    struct wfi_desk_kept *below;
+    int height; /* of the stack up to this */
+};
+
+struct wfi_desk {
+    struct wfi_desk_kept kept;
+    struct wfi_request_parser *parser;
+    struct wfi_buffer out, texts; /* while it is not lent */
+    struct wf_route_match match;  /* the request's, as are the next two */
+    char path[256];
+    struct wf_error error; /* of the handler */
+    struct wfi_response_field fields[WFI_FIELDS_ROOM];
+    int64_t date_second;
+    char date[WFI_DATE_BYTES];
+};
 
 /* The connection gets parser and buffers, if it has none. Returns 0 or -ENOMEM. */
 int wfi_desk_take(struct wfi_connection *c);

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "http/connection.h"
+#include "http/desk.h"
 #include "http/escape.h"
 
 /* What is to come within one body_ns. */
@@ -24,7 +25,7 @@ int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
     request->head = head;
     request->route = NULL;
     request->client_known = false;
-    request->match.param_count = 0;
+    request->match->param_count = 0;
     request->piece = (struct wfi_text){NULL, 0};
     request->body_ended = !head->chunked && head->body_len == 0;
     request->end_was_fed = false;
@@ -37,11 +38,11 @@ int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
     request->began_ns = wf_now();
     request->number = number;
     request->id[0] = '\0';
-    request->path = request->path_storage;
-    if (head->path.len >= sizeof request->path_storage) {
+    request->path = c->desk->path;
+    if (head->path.len >= sizeof c->desk->path) {
         request->path = wfi_alloc(head->path.len + 1);
         if (!request->path) {
-            request->path = request->path_storage;
+            request->path = c->desk->path;
             *request->path = '\0';
             return -ENOMEM;
         }
@@ -55,7 +56,7 @@ int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
 
 void wfi_request_fini(struct wf_request *request)
 {
-    if (request->path != request->path_storage)
+    if (request->path && request->path != request->connection->desk->path)
         wfi_free(request->path);
     request->path = NULL;
     request->head = NULL;
@@ -79,17 +80,17 @@ const char *wf_request_target(const struct wf_request *request)
 
 const char *wf_request_param(const struct wf_request *request, const char *name)
 {
-    return wf_route_param(&request->match, name, NULL);
+    return wf_route_param(request->match, name, NULL);
 }
 
 int wf_request_param_int(const struct wf_request *request, const char *name, int64_t *ret)
 {
-    return wf_route_param_int(&request->match, name, ret);
+    return wf_route_param_int(request->match, name, ret);
 }
 
 int wf_request_param_uint(const struct wf_request *request, const char *name, uint64_t *ret)
 {
-    return wf_route_param_uint(&request->match, name, ret);
+    return wf_route_param_uint(request->match, name, ret);
 }
 
 ssize_t wf_request_query(const struct wf_request *request, const char *name, char *ret_value,
@@ -171,7 +172,7 @@ const char *wf_request_client(const struct wf_request *request)
 
 const char *wf_request_route(const struct wf_request *request)
 {
-    return request->route ? request->match.pattern : NULL;
+    return request->route ? request->match->pattern : NULL;
 }
 
 struct wf_scope *wf_request_scope(const struct wf_request *request)

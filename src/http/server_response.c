@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "http/connection.h"
 #include "http/date.h"
+#include "http/desk.h"
 #include "http/response.h"
 
 void wfi_response_begin(struct wf_response *response, struct wfi_connection *c)
@@ -38,15 +39,15 @@ void wfi_response_fini(struct wf_response *response)
 
 /* ---- the head ---- */
 
-/* The Date of this second: made once a second and connection. */
-static const char *date_of(struct wfi_connection *c)
+/* The Date of this second: made once a second and desk. */
+static const char *date_of(struct wfi_desk *desk)
 {
     const time_t now = time(NULL);
-    if (c->date_second != now) {
-        wfi_date_format(now, c->date);
-        c->date_second = now;
+    if (desk->date_second != now) {
+        wfi_date_format(now, desk->date);
+        desk->date_second = now;
     }
-    return c->date;
+    return desk->date;
 }
 
 static bool has_body(int status)
@@ -73,7 +74,7 @@ static int put_head(struct wf_response *response, const char *type, int64_t len)
         .fields = fields,
         .field_count = count,
         .body_len = len < 0 ? WFI_BODY_LEN_UNKNOWN : (uint64_t)len,
-        .date = date_of(c),
+        .date = date_of(c->desk),
         .to_head = head && head->method == WFI_METHOD_HEAD,
         .minor = head ? head->minor : 1,
         .keep_alive = !c->close,
