@@ -206,7 +206,7 @@ int wf_response_flush(struct wf_response *response)
         return WF_ESTATE;
     int err = 0;
     if (response->gzip)
-        err = wfi_response_write_gzip(response, NULL, 0, WFI_GZIP_FLUSH);
+        err = wfi_response_write_gzip(response, "", 0, WFI_GZIP_FLUSH);
     response->sent = true;
     return err ? err : wfi_connection_flush(response->connection);
 }
@@ -219,7 +219,7 @@ int wfi_response_end(struct wf_response *response)
     if (response->left > 0 && !response->bodiless)
         return WF_ESHORT;
     if (response->gzip)
-        err = wfi_response_write_gzip(response, NULL, 0, WFI_GZIP_END);
+        err = wfi_response_write_gzip(response, "", 0, WFI_GZIP_END);
     wfi_response_drop_gzip(response);
     if (!err && response->chunked && !response->bodiless)
         err = pass(response, WFI_RESPONSE_LAST_CHUNK, sizeof WFI_RESPONSE_LAST_CHUNK - 1);
