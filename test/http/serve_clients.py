@@ -321,9 +321,9 @@ http {{
     upstream weft {{ server {backend}; keepalive 4; }}
     server {{
         listen unix:{socket};
-        proxy_set_header X-Forwarded-For $http_x_test_client;
         location / {{
             proxy_pass http://weft; proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_set_header X-Forwarded-For "$http_x_forwarded_for, $http_x_test_client";
         }}
         location /events {{
             proxy_pass http://weft; proxy_http_version 1.1; proxy_set_header Connection "";
@@ -388,6 +388,15 @@ class Nginx(unittest.TestCase):
                 with open(os.path.join(to, str(i)), "rb") as file:
                     wanted = hashlib.sha256(b"%d" % i).digest() * (1 + i % 97)
                     self.assertEqual(file.read(), wanted)
+
+    def test_the_client_is_whom_the_proxy_names(self):
+        # nginx adds its client's address to what that one has said of itself.
+        for said, added, client in (("10.0.0.1", "192.0.2.7", "192.0.2.7"),
+                                    ("10.0.0.1", "127.0.0.1", "10.0.0.1"),
+                                    ("x", "2001:db8::1", "2001:db8::1")):
+            told = json.loads(self.curl("--header", "X-Forwarded-For: " + said, "--header",
+                                        "X-Test-Client: " + added, "http://h/sum").stdout)
+            self.assertEqual(told["client"], client)
 
     def test_events_are_not_held_back(self):
         # The server makes each event only after the one before was seen here.

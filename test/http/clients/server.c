@@ -128,7 +128,9 @@ static int serve(void *arg)
         {.path = "/elsewhere", .handler = elsewhere},
     };
     wf_event_init(&next);
-    int err = wf_server_create(NULL, &server, &error);
+    static const char *const trusted[] = {"127.0.0.1"};
+    int err = wf_server_create(&(struct wf_server_options){.trusted = trusted, .trusted_count = 1},
+                               &server, &error);
     for (size_t i = 0; i < sizeof routes / sizeof *routes && !err; i++)
         err = wf_server_route(server, &routes[i], &error);
     if (!err)
