@@ -169,12 +169,19 @@ static int outcome_of(struct wfi_tls_session *s, int rc)
     return lacks_memory ? -ENOMEM : s->shaken ? WF_EPROTOCOL : WF_ETLS;
 }
 
+/* Most often there is nothing to clear, which is told sooner. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 static void make_call(void *arg)
 {
     struct call *call = arg;
     struct wfi_tls_session *s = call->session;
     int rc = 1;
-    ERR_clear_error();
+    clear_errors();
     switch (call->kind) {
     case CALL_OPEN:
         call->err = open_ssl(s);
@@ -197,7 +204,7 @@ static void make_call(void *arg)
     }
     if (rc != 1)
         call->err = outcome_of(s, rc);
-    ERR_clear_error();
+    clear_errors();
 }
 
 /*
