@@ -91,6 +91,8 @@ void wfi_server_ended(struct wf_server *server)
 void wfi_server_watch(struct wf_server *server, struct wfi_connection *c)
 {
     wfi_store_relaxed(&c->last_look, wfi_load_relaxed(&server->looks));
+    /* It may have asked for several things before it went: each handler is told anew. */
+    wfi_store_relaxed(&c->client_gone, false);
     wfi_store(&c->state, WFI_CONNECTION_WORKS); /* see the top */
     if (!wfi_load(&server->looking) && !wfi_exchange(&server->looking, true))
         wf_event_set(&server->wake);
@@ -252,14 +254,21 @@ static void serve(struct wf_server *server)
     }
 }
 
-/* Returns whether all connections have ended. */
+/* Returns whether all connections have ended. Clients are looked after meanwhile: one that goes
+ * away is not waited for. */
 static bool wait_for_the_last(struct wf_server *server, wf_deadline deadline)
 {
     int err = 0;
     while (!err && wfi_load(&server->open) > 0) {
         wf_event_clear(&server->wake);
-        if (wfi_load(&server->open) > 0)
-            err = wf_event_wait(&server->wake, deadline);
+        if (wfi_load(&server->open) == 0)
+            break;
+        wf_deadline until = wfi_load(&server->looking) ? wf_after(LOOK_NS) : WF_FOREVER;
+        err = wf_event_wait(&server->wake, wf_earlier(until, deadline));
+        if (err == -ETIMEDOUT && until.ns < deadline.ns) {
+            look(server);
+            err = 0;
+        }
     }
     return wfi_load(&server->open) == 0;
 }

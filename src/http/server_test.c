@@ -514,6 +514,69 @@ static void a_client_that_goes_away_cancels_its_handler(void **state)
     }
 }
 
+static int answer_all_the_same(struct wf_request *request, struct wf_response *response, void *arg)
+{
+    int err = wait_to_go(request, response, arg);
+    return err == -ECANCELED ? wf_response_text(response, 200, "of no use") : err;
+}
+
+/* It had asked for two things, and the first handler answers whatever happens. */
+static void a_client_that_went_away_cancels_its_next_handler_too(void **state)
+{
+    (void)state;
+    struct waiter w[2];
+    struct client client;
+    waiter_init(&w[0]);
+    waiter_init(&w[1]);
+    const struct wf_route routes[] = {
+        {.path = "/1", .handler = answer_all_the_same, .arg = &w[0]},
+        {.path = "/2", .handler = wait_to_go, .arg = &w[1]},
+    };
+    struct wf_server *server = start(NULL, routes, 2);
+    dial(&client, server);
+    say(&client, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
+    await(&w[0].begun);
+    hang_up(&client);
+    await(&w[0].ended);
+    await(&w[1].ended);
+    assert_int_equal(wfi_load(&w[1].code), -ECANCELED);
+    wf_server_destroy(server);
+}
+
+WF_TASK(int, test_stop_in_time, (struct wf_server *, server))
+int test_stop_in_time(struct wf_task *self, struct wf_server *server, int *ret)
+{
+    (void)self;
+    *ret = wf_server_stop(server, wf_after(WF_SECONDS(20)));
+    return 0;
+}
+WF_TASK_DEFINE(test_stop_in_time)
+
+/* The deadline is there for a test that fails: then the request is broken off, which is told. */
+static void a_stop_does_not_wait_for_clients_that_go_away(void **state)
+{
+    (void)state;
+    struct waiter w;
+    struct client busy, idle;
+    int stopped;
+    struct wf_server_options options = {.linger_ns = 1};
+    waiter_init(&w);
+    struct wf_server *server = start_one(&options, wait_to_go, &w);
+    dial(&busy, server);
+    dial(&idle, server);
+    say(&busy, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    await(&w.begun);
+    test_stop_in_time_future stopping = test_stop_in_time_submit(threads, server);
+    expect_end(&idle); /* so it is being stopped */
+    hang_up(&busy);
+    await(&w.ended);
+    assert_int_equal(wfi_load(&w.code), -ECANCELED);
+    assert_int_equal(test_stop_in_time_result(&stopping, &stopped, soon(), NULL), 0);
+    assert_int_equal(stopped, 0);
+    hang_up(&idle);
+    wf_server_destroy(server);
+}
+
 static void a_half_closed_client_may_have_its_answer(void **state)
 {
     (void)state;
@@ -941,6 +1004,8 @@ int main(void)
         cmocka_unit_test(files_and_parts_of_them),
         cmocka_unit_test(a_large_file_is_sent_whole),
         cmocka_unit_test(a_client_that_goes_away_cancels_its_handler),
+        cmocka_unit_test(a_client_that_went_away_cancels_its_next_handler_too),
+        cmocka_unit_test(a_stop_does_not_wait_for_clients_that_go_away),
         cmocka_unit_test(a_half_closed_client_may_have_its_answer),
         cmocka_unit_test(a_handler_has_its_time),
         cmocka_unit_test(context_locals_stay_in_their_request),
