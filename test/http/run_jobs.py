@@ -106,7 +106,7 @@ class Jobs(Case):
         script = 'printf "$0 half, "; echo whole; [ $0 = a ] && read x <"$1"; printf "$0 no newline"'
         child = subprocess.Popen([weft.PROGRAM, "run", "-q", "-j2", "--line-buffer", "sh", "-c", script,
                                   "{}", fifo, ":::", "a", "b"], stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE)
+                                 stdout=subprocess.PIPE, bufsize=0)  # communicate() looks in no buffer
         text = ""
         while "a half, whole\n" not in text:
             line = child.stdout.readline().decode()
