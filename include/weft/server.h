@@ -274,9 +274,10 @@ WF_API int wf_server_start(struct wf_server *server, struct wf_executor *on,
                            struct wf_error *reterr);
 
 /*
- * Stops in good order: takes the connections that wait to be accepted, closes the listeners,
- * answers what was asked (with Connection: close), and closes connections as they become idle.
- * Returns when all have ended; what has not at the deadline is cancelled and waited for.
+ * Stops in good order: takes the connections that wait to be accepted (within connections_max),
+ * closes the listeners, answers what was asked (with Connection: close), and closes connections as
+ * they become idle. Returns when all have ended; what has not at the deadline is cancelled and
+ * waited for.
  * A connection that arrives in the moment a listener closes is reset by the system; a socket that
  * another process keeps open (wf_server_adopt) has no such moment.
  *

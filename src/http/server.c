@@ -228,15 +228,19 @@ int wfi_accept_connections(struct wf_task *self, struct wf_server *server, size_
         else if (wf_sleep(wf_after(PAUSE_NS)))
             break;
     }
-    /* Their clients were told that they are connected. */
-    WF_SHIELD(WF_FOREVER) {
-        while (!at->shared && wfi_load(&server->open) < server->options.connections_max &&
-               wf_listener_accept(at->listener, &stream, WF_NOW) == 0)
-            start_connection(server, stream, at->secure);
-    }
     return 0;
 }
 WF_TASK_DEFINE(wfi_accept_connections)
+
+/* The last that are accepted: their clients were told that they are connected. Not by the acceptor,
+ * which may have been cancelled before it began. */
+static void accept_the_rest(struct wf_server *server, struct listening *at)
+{
+    struct wf_stream *stream;
+    while (!at->shared && wfi_load(&server->open) < server->options.connections_max &&
+           wf_listener_accept(at->listener, &stream, WF_NOW) == 0)
+        start_connection(server, stream, at->secure);
+}
 
 /* ---- serving ---- */
 
@@ -287,6 +291,7 @@ int wfi_serve(struct wf_task *self, struct wf_server *server, wf_none *ret)
         wf_future_cancel(at->acceptor);
         WF_SHIELD(WF_FOREVER) {
             (void)wf_future_wait(at->acceptor, WF_FOREVER);
+            accept_the_rest(server, at);
         }
         wf_listener_close(at->listener);
         at->listener = NULL;
