@@ -618,7 +618,9 @@ static void a_handler_has_its_time(void **state)
                                  .on = i ? threads : NULL};
         struct wf_server *server = start(NULL, &route, 1);
         answers(server, "GET / HTTP/1.1\r\n" CLOSE, "HTTP/1.1 503 ");
-        assert_int_equal(wfi_load(&w.code), -ECANCELED);
+        /* A thread may begin so late that the handler is not called at all. */
+        const int code = wfi_load(&w.code);
+        assert_true(code == -ECANCELED || (i && code == 1));
         wf_server_destroy(server);
     }
 }
