@@ -186,6 +186,7 @@ struct wf_server {
     struct wfi_list list; /* of connections; under the lock */
     bool breaking_off;    /* what still runs is cancelled; under the lock */
     char id[16];          /* begins the ids of requests */
+    struct wfi_debug *debug; /* debug.c's, or NULL */
 };
 
 /* connection.c */

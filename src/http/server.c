@@ -36,6 +36,7 @@
 #include "base/assert.h"
 #include "base/random.h"
 #include "http/connection.h"
+#include "http/debug.h"
 
 /* How long a client may be gone unnoticed: short for a person, rare for a processor. */
 #define LOOK_NS WF_MILLISECONDS(50)
@@ -602,6 +603,7 @@ void wf_server_destroy(struct wf_server *server)
     WF_SHIELD(WF_FOREVER) {
         (void)wf_server_stop(server, WF_NOW);
     }
+    wfi_debug_destroy(server->debug);
     for (size_t i = 0; i < server->listening_count; i++)
         wf_listener_close(server->listening[i].listener);
     wfi_free(server->listening);
