@@ -71,8 +71,9 @@ function tag(word) {
   return cell(made);
 }
 
+/* What is weft's own stands back behind what is the program's. */
 function named(name, own) {
-  const made = cell(name, '', true);
+  const made = cell(name || 'all others', name && name.startsWith('wfi_') ? 'inner' : '', true);
   if (own && own !== name) {
     const more = document.createElement('span');
     more.className = 'own';
@@ -205,7 +206,7 @@ function showGroups() {
   fill('groups', groups.map((g) => {
     const reasons = Object.entries(g.reasons).sort((a, b) => b[1] - a[1])
       .map(([reason, n]) => g.waiting > 1 ? `${reason} ${count(n)}` : reason).join(', ');
-    return [cell(g.name || 'all others', '', true), cell(g.executor || g.engine || '–'),
+    return [named(g.name), cell(g.executor || g.engine || '–'),
       number(g.running), number(g.waiting), number(g.ready), number(g.pending),
       cell(time(g.oldest_ms), 'n'), cell(reasons || '–', reasons ? '' : 'none')];
   }), 8);
