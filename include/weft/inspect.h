@@ -20,7 +20,7 @@
  * keep for ever. To look at a task or a fiber costs some hundred nanoseconds, at the place of one
  * that has ended less.
  *
- * All functions return how many they wrote, at most `room`; 0 is the end of the walk, and stays it.
+ * All functions return how many they wrote, at most `room`; 0 is the end of the walk.
  */
 #ifndef WEFT_INSPECT_H
 #define WEFT_INSPECT_H
