@@ -102,6 +102,21 @@ class ServeFiles(unittest.TestCase):
             raised.exception.close()
             self.assertEqual(server.stop(), 0)
 
+    def test_what_runs_is_shown_where_it_was_asked_for(self):
+        with Serve(self.folder, "--debug") as server:
+            with urllib.request.urlopen(server.url + "debug/tasks", timeout=PATIENCE_S) as answer:
+                self.assertIn("\ntask wfi_root running ", answer.read().decode())
+            with urllib.request.urlopen(server.url + "debug", timeout=PATIENCE_S) as answer:
+                self.assertEqual(answer.url, server.url + "debug/")
+                self.assertIn(b"debug.js", answer.read())
+            with urllib.request.urlopen(server.url + "text.txt", timeout=PATIENCE_S) as answer:
+                self.assertEqual(answer.status, 200)
+        with Serve(self.folder) as server:
+            with self.assertRaises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(server.url + "debug/tasks", timeout=PATIENCE_S)
+            self.assertEqual(raised.exception.code, 404)
+            raised.exception.close()
+
     def test_curl_fetches_many_files_at_once(self):
         if not shutil.which("curl"):
             self.skipTest("there is no curl")

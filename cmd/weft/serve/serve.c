@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <weft/access_log.h>
+#include <weft/debug.h>
 #include <weft/file.h>
 #include <weft/main.h>
 #include <weft/server.h>
@@ -40,6 +41,8 @@ static int add_routes(struct wf_server *server, struct serve_values *values,
                       struct wf_error *reterr)
 {
     int err = values->demo ? demo_open(server, reterr) : 0;
+    if (!err && (values->demo || values->debug))
+        err = wf_server_debug(server, "/debug", reterr);
     if (!err && (values->folder || !values->demo))
         err = route_folder(server, values, reterr);
     return err;

@@ -24,7 +24,8 @@ struct serve_values {
     int log_format;                                /* an enum wf_access_form */
     int64_t connections, per_address, rate, burst; /* 0: not given */
     struct option_list trust;
-    bool demo; /* the texts' web services */
+    bool demo;  /* the texts' web services */
+    bool debug; /* /debug/, which the demo has in any case */
     bool no_list, hidden, no_gzip;
     struct wf_folder files;         /* made of these by serve_root */
     const char *tls_cert, *tls_key; /* files; NULL: plain HTTP; the key may be in the first */
