@@ -248,6 +248,8 @@ static void a_request_is_for_those_it_names(void **state)
          WFI_CONTROL_DO},
         {"{}", "{\"method\": \"ping\", \"pattern\": \"vm\", \"matcher\": \"pcre\"}",
          WFI_CONTROL_IGNORE},
+        {"{}", "{\"method\": \"ping\", \"pattern\": \"w{1}\", \"matcher\": \"pcre\"}",
+         WFI_CONTROL_IGNORE},
         {"{}", "{\"method\": \"ping\", \"pattern\": \"w(\", \"matcher\": \"pcre\"}",
          WFI_CONTROL_IGNORE},
         {"{}", "{\"method\": \"ping\", \"pattern\": \"w\", \"matcher\": \"other\"}",
