@@ -201,7 +201,7 @@ struct wf_folder {
      * {"path": "/x/", "complete": true, "entries": [{"name": "a b", "type": "file",
      * "href": "a%20b", "bytes": 7, "modified": "2026-11-21T09:54:45Z"}]}
      * where Accept prefers application/json to text/html. Of more than 100,000 entries as many are
-     * listed; a listing under way takes some 40 bytes and the name for each.
+     * listed, which takes some 20 MB while it lasts.
      */
     bool list;
 };

@@ -16,6 +16,7 @@
 #include <weft/mutex.h>
 #include <weft/router.h>
 #include <weft/scope.h>
+#include <weft/semaphore.h>
 #include <weft/server.h>
 
 #include "base/atomic.h"
@@ -174,9 +175,10 @@ struct wf_server {
     WFI_ATOMIC(int64_t) stop_ns;  /* the deadline; written before `stopping` */
     WFI_ATOMIC(bool) ending_idle; /* idle connections are not waited for any more */
     bool broke_off;               /* by the serving task, read after it has ended */
-    struct wf_event wake;     /* the serving task: stop, a handler to look after, the last end */
-    struct wf_event room;     /* acceptors: fewer connections than the limit */
-    WFI_ATOMIC(bool) looking; /* the serving task looks for clients that have gone */
+    struct wf_event wake;        /* the serving task: stop, a handler to look after, the last end */
+    struct wf_semaphore packing; /* pieces being compressed: as many as there are workers */
+    struct wf_event room;        /* acceptors: fewer connections than the limit */
+    WFI_ATOMIC(bool) looking;    /* the serving task looks for clients that have gone */
     WFI_ATOMIC(uint32_t) looks;
     WFI_ATOMIC(uint64_t) connections, open, requests, refused, canceled, limited, dropped;
     /* By the first digit of the status, [0] for none; a set for some of the connections each. */

@@ -527,6 +527,7 @@ int wf_server_start(struct wf_server *server, struct wf_executor *on, struct wf_
         return wf_error_set(reterr, -EINVAL, "the server listens nowhere");
     wfi_store(&server->stop_ns, 0);
     server->on = on;
+    (void)wf_semaphore_init(&server->packing, wf_executor_workers(on), 0);
     struct wf_future *serving = wfi_serve_submit(on, server).future;
     if (wf_future_state(serving) == WF_FUTURE_FAILED) {
         wf_none none;
@@ -620,6 +621,7 @@ void wf_server_destroy(struct wf_server *server)
     wfi_free(server->trusted);
     wf_event_fini(&server->wake);
     wf_event_fini(&server->room);
+    wf_semaphore_fini(&server->packing);
     wf_mutex_fini(&server->lock);
     wfi_free(server);
 }

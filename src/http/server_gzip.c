@@ -9,7 +9,8 @@
  *
  * No fiber holds up its worker with more than SHORT_BYTES of text at a time; what is longer is
  * compressed on a thread of the offload pool, piece by piece, so that a client that has gone or
- * does not read is noticed.
+ * does not read is noticed. As many pieces as the server has workers are compressed at a time, so
+ * that those keep their share of the processors.
  */
 #include <errno.h>
 
@@ -148,6 +149,19 @@ static void pack(void *arg)
     p->err = wfi_gzip_add(p->response->gzip, p->text, p->len, p->until, &p->response->packed);
 }
 
+/* On a thread of its own; the error is that of waiting for a turn. */
+static int pack_elsewhere(struct packing *p)
+{
+    struct wf_server *server = p->response->connection->server;
+    int err = wf_semaphore_acquire(&server->packing, 1, WF_FOREVER);
+    if (err)
+        return err;
+    if (wf_block(pack, p))
+        pack(p); /* no thread could be had: better late than never */
+    (void)wf_semaphore_release(&server->packing, 1);
+    return p->err;
+}
+
 int wfi_response_write_gzip(struct wf_response *response, const void *data, size_t len,
                             enum wfi_gzip_until until)
 {
@@ -157,9 +171,13 @@ int wfi_response_write_gzip(struct wf_response *response, const void *data, size
         len -= piece;
         struct packing p = {response, at, piece, len ? WFI_GZIP_MORE : until, 0};
         at += piece;
-        if (piece <= SHORT_BYTES || !wf_on_fiber() || wf_block(pack, &p))
-            pack(&p); /* no thread could be had: better late than never */
-        int err = p.err;
+        int err = 0;
+        if (piece <= SHORT_BYTES || !wf_on_fiber()) {
+            pack(&p);
+            err = p.err;
+        } else {
+            err = pack_elsewhere(&p);
+        }
         struct wfi_buffer *packed = &response->packed;
         if (!err && packed->len && (packed->len >= CHUNK_BYTES || p.until != WFI_GZIP_MORE)) {
             err = wfi_response_put(response, packed->data, packed->len);
