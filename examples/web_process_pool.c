@@ -63,7 +63,8 @@ static int answer(struct wf_request *request, struct wf_response *response, void
 
 static int open_service(struct web_service *self, struct wf_server *server, struct wf_error *reterr)
 {
-    const struct wf_processes_options options = {.name = "primes"};
+    /* However many of its workers die, a service goes on. */
+    const struct wf_processes_options options = {.name = "primes", .restarts_max = -1};
     int err = wf_processes_create(&options, &self->executors[0], reterr);
     const struct wf_route route = {.method = "GET",
                                    .path = "/is_prime/{numbers:path}",
