@@ -431,6 +431,8 @@ int wf_json_read(const char *text, size_t len, const struct wf_json_options *opt
 {
     if (len >= UINT32_MAX)
         return wf_error_set(reterr, WF_ETOOBIG, "JSON: the text has 4 GiB or more");
+    if (!len)
+        text = ""; /* it may be NULL, to which nothing can be added */
     struct reader r = {.text = text, .in = text, .end = text + len};
     r.depth_max = options && options->depth_max ? options->depth_max : DEPTH_MAX;
     r.json = wfi_zalloc(sizeof *r.json);
