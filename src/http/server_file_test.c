@@ -174,6 +174,22 @@ static void expect_in_text(const char *part)
 
 /* ---- servers ---- */
 
+static struct wf_server
+    *started; /* ended behind a test that fails, too, or its fibers would stay */
+
+static void stop(void)
+{
+    wf_server_destroy(started);
+    started = NULL;
+}
+
+static int stop_behind(void **state)
+{
+    (void)state;
+    stop();
+    return 0;
+}
+
 static struct wf_server *start(const struct wf_server_options *options,
                                const struct wf_route *routes, size_t count)
 {
@@ -188,7 +204,7 @@ static struct wf_server *start(const struct wf_server_options *options,
         err = wf_server_start(server, fibers, &error);
     if (err)
         fail_msg("%s", error.text);
-    return server;
+    return started = server;
 }
 
 static const char *in_folder(const char *name)
@@ -255,7 +271,7 @@ static void text_is_compressed_for_those_who_take_it(void **state)
         expect_no("Content-Encoding");
         expect_text(big, len);
     }
-    wf_server_destroy(server);
+    stop();
 }
 
 static void what_is_not_worth_it_is_sent_as_it_is(void **state)
@@ -273,14 +289,14 @@ static void what_is_not_worth_it_is_sent_as_it_is(void **state)
         expect_no("Content-Encoding");
         expect_no("Vary");
     }
-    wf_server_destroy(server);
+    stop();
     server = start(&(struct wf_server_options){.no_gzip = true}, text_routes, 2);
     ask(server, "GET /whole/50000", GZIP);
     expect_no("Content-Encoding");
     expect_no("Vary");
     expect("Content-Length: 50000\r\n");
     expect_text(big, 50000);
-    wf_server_destroy(server);
+    stop();
 }
 
 /* The lines of a head that depend on what is answered. */
@@ -314,7 +330,7 @@ static void head_has_the_head_of_get(void **state)
         assert_string_equal(of_get, of_head);
         assert_int_equal(answer.body.len, 0);
     }
-    wf_server_destroy(server);
+    stop();
 }
 
 static void an_older_client_reads_to_the_end(void **state)
@@ -329,7 +345,7 @@ static void an_older_client_reads_to_the_end(void **state)
     expect("Connection: close\r\n");
     expect_no("chunked");
     expect_text(big, 100000);
-    wf_server_destroy(server);
+    stop();
 }
 
 static int own_fields(struct wf_request *request, struct wf_response *response, void *arg)
@@ -360,7 +376,7 @@ static void a_handler_s_own_fields_stay(void **state)
     expect_text(big, 2000);
     ask(server, "GET /", "");
     expect("ETag: \"mine\"\r\n");
-    wf_server_destroy(server);
+    stop();
 }
 
 struct slow {
@@ -429,7 +445,7 @@ static void a_flush_holds_nothing_back(void **state)
     inflateEnd(&reader);
     wfi_buffer_reset(&all);
     wf_stream_close(stream);
-    wf_server_destroy(server);
+    stop();
 }
 
 static int too_little(struct wf_request *request, struct wf_response *response, void *arg)
@@ -457,7 +473,7 @@ static void an_answer_cut_short_does_not_look_whole(void **state)
         len += (size_t)n;
     assert_true(len < 5 || memcmp(buf + len - 5, "0\r\n\r\n", 5) != 0);
     wf_stream_close(stream);
-    wf_server_destroy(server);
+    stop();
 }
 
 /* ---- files ---- */
@@ -509,7 +525,7 @@ static void files_are_compressed_under_weak_tags(void **state)
     ask(server, "GET /big.bin", GZIP);
     expect_no("Vary");
     expect_text(big, BIG_BYTES);
-    wf_server_destroy(server);
+    stop();
 }
 
 static void touch(const char *name, time_t when)
@@ -555,7 +571,7 @@ static void a_compressed_neighbour_is_taken_unless_it_is_older(void **state)
     ask(server, "GET /p/page.html.gz", GZIP); /* a file like another */
     expect_no("Content-Encoding");
     expect("Content-Type: application/gzip\r\n");
-    wf_server_destroy(server);
+    stop();
 }
 
 static void hidden_names_are_not_found(void **state)
@@ -580,7 +596,7 @@ static void hidden_names_are_not_found(void **state)
     expect("HTTP/1.1 404 ");
     ask(server, "GET /f/.well-known/known", "");
     expect("HTTP/1.1 200 ");
-    wf_server_destroy(server);
+    stop();
 }
 
 static void a_folder_without_its_slash_is_redirected(void **state)
@@ -598,7 +614,7 @@ static void a_folder_without_its_slash_is_redirected(void **state)
     expect("HTTP/1.1 404 ");
     ask(server, "GET /f/big.txt/", "");
     expect("HTTP/1.1 404 ");
-    wf_server_destroy(server);
+    stop();
 }
 
 /* ---- listings ---- */
@@ -658,7 +674,7 @@ static void names_cannot_break_out_of_a_listing(void **state)
     expect_text("odd", 3);
     ask(server, "GET /f/odd/%1B%5B31m%FF%C3%A4", "");
     expect("HTTP/1.1 200 ");
-    wf_server_destroy(server);
+    stop();
 }
 
 static void what_is_listed_is_what_is_served(void **state)
@@ -696,7 +712,7 @@ static void what_is_listed_is_what_is_served(void **state)
     expect("HTTP/1.1 200 ");
     expect("Transfer-Encoding: chunked\r\n");
     assert_int_equal(answer.body.len, 0);
-    wf_server_destroy(server);
+    stop();
 }
 
 static void a_folder_of_many_is_listed_whole(void **state)
@@ -721,7 +737,7 @@ static void a_folder_of_many_is_listed_whole(void **state)
         at = strstr(at, line);
         assert_non_null(at);
     }
-    wf_server_destroy(server);
+    stop();
 }
 
 /* ---- all of it ---- */
@@ -777,20 +793,20 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_is_compressed_for_those_who_take_it),
-        cmocka_unit_test(what_is_not_worth_it_is_sent_as_it_is),
-        cmocka_unit_test(head_has_the_head_of_get),
-        cmocka_unit_test(an_older_client_reads_to_the_end),
-        cmocka_unit_test(a_handler_s_own_fields_stay),
-        cmocka_unit_test(a_flush_holds_nothing_back),
-        cmocka_unit_test(an_answer_cut_short_does_not_look_whole),
-        cmocka_unit_test(files_are_compressed_under_weak_tags),
-        cmocka_unit_test(a_compressed_neighbour_is_taken_unless_it_is_older),
-        cmocka_unit_test(hidden_names_are_not_found),
-        cmocka_unit_test(a_folder_without_its_slash_is_redirected),
-        cmocka_unit_test(names_cannot_break_out_of_a_listing),
-        cmocka_unit_test(what_is_listed_is_what_is_served),
-        cmocka_unit_test(a_folder_of_many_is_listed_whole),
+        cmocka_unit_test_teardown(text_is_compressed_for_those_who_take_it, stop_behind),
+        cmocka_unit_test_teardown(what_is_not_worth_it_is_sent_as_it_is, stop_behind),
+        cmocka_unit_test_teardown(head_has_the_head_of_get, stop_behind),
+        cmocka_unit_test_teardown(an_older_client_reads_to_the_end, stop_behind),
+        cmocka_unit_test_teardown(a_handler_s_own_fields_stay, stop_behind),
+        cmocka_unit_test_teardown(a_flush_holds_nothing_back, stop_behind),
+        cmocka_unit_test_teardown(an_answer_cut_short_does_not_look_whole, stop_behind),
+        cmocka_unit_test_teardown(files_are_compressed_under_weak_tags, stop_behind),
+        cmocka_unit_test_teardown(a_compressed_neighbour_is_taken_unless_it_is_older, stop_behind),
+        cmocka_unit_test_teardown(hidden_names_are_not_found, stop_behind),
+        cmocka_unit_test_teardown(a_folder_without_its_slash_is_redirected, stop_behind),
+        cmocka_unit_test_teardown(names_cannot_break_out_of_a_listing, stop_behind),
+        cmocka_unit_test_teardown(what_is_listed_is_what_is_served, stop_behind),
+        cmocka_unit_test_teardown(a_folder_of_many_is_listed_whole, stop_behind),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
