@@ -21,27 +21,30 @@ static double sleep_s = 5;
 
 static struct wf_mutex lock = WF_MUTEX_INIT;
 static int inside, inside_max, waves;
-static int64_t wave_ns; /* when the first of the wave came in */
+static bool wave_breaks; /* the first of the latest wave has left */
 
 WF_TASK(wf_none, async_craw, (const char *, url))
 
-/* Who comes in when the first of a wave may have left begins another. */
-static void enter(void)
+/* Who comes in when the first of the latest wave has left begins another. Returns whose wave. */
+static int enter(void)
 {
+    int wave = 0;
     WF_LOCKED(&lock) {
         if (++inside > inside_max)
             inside_max = inside;
-        if (waves == 0 || wf_now() - wave_ns >= WF_SECONDS(sleep_s)) {
+        if (waves == 0 || wave_breaks)
             waves++;
-            wave_ns = wf_now();
-        }
+        wave_breaks = false;
+        wave = waves;
     }
+    return wave;
 }
 
-static void leave(void)
+static void leave(int wave)
 {
     WF_LOCKED(&lock) {
         inside--;
+        wave_breaks |= wave == waves;
     }
 }
 
@@ -64,9 +67,9 @@ int async_craw(struct wf_task *self, const char *url, wf_none *ret)
     int err = wf_semaphore_acquire(&semaphore, 1, WF_FOREVER);
     if (err)
         return err;
-    enter();
+    int wave = enter();
     err = craw_and_sleep(self, url);
-    leave();
+    leave(wave);
     wf_semaphore_release(&semaphore, 1);
     *ret = (wf_none){0};
     return err;
