@@ -119,6 +119,10 @@ struct wf_submit_options {
     /* How often the task may be run again after the worker process that ran it died. 0: it fails
      * with WF_EWORKERDIED, since nobody knows how far it came. For the processes engine. */
     int retries_on_death;
+    /* Where it starts, and so stays: 1 for the first of the executor's workers (as many as
+     * wf_executor_workers says), and so on; counted round from the last to the first. 0: where
+     * there is time for it. For the fibers engine. */
+    unsigned worker;
 };
 
 /*

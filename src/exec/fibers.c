@@ -65,7 +65,6 @@ static void run(struct wfi_job *job, struct wfi_worker *worker)
 static int submit(struct wf_executor *base, struct wf_future *f,
                   const struct wf_submit_options *options, struct wf_error *reterr)
 {
-    (void)options;
     struct fibers *on = fibers_of(base);
     wfi_fetch_add(&on->submitted, 1);
     if (wfi_unlikely(wfi_load(&on->closed))) {
@@ -73,7 +72,12 @@ static int submit(struct wf_executor *base, struct wf_future *f,
         return wf_error_set(reterr, -EPIPE, "executor %s is shut down", base->name);
     }
     f->job.run = run;
-    wfi_runtime_submit(on->runtime, &f->job);
+    if (options && options->worker) {
+        unsigned count = (unsigned)wfi_runtime_workers(on->runtime);
+        wfi_runtime_submit_to(on->runtime, (int)((options->worker - 1) % count), &f->job);
+    } else {
+        wfi_runtime_submit(on->runtime, &f->job);
+    }
     return 0;
 }
 

@@ -618,8 +618,9 @@ int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none
 void wfi_connection_drop(struct wfi_connection *c)
 {
     struct wf_server *server = c->server;
+    unsigned worker = c->worker;
     destroy(c);
-    wfi_server_ended(server);
+    wfi_server_ended(server, worker);
 }
 
 /* Also of a connection whose task never ran. */

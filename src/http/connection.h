@@ -127,6 +127,7 @@ struct wfi_connection {
     struct wf_address peer;
     enum wfi_peer peer_kind;
     struct wfi_ip peer_ip;
+    unsigned worker;  /* of the server's executor */
     bool counted;     /* among the connections of its address */
     bool turned_away; /* it is one too many */
     uint64_t number;
@@ -169,6 +170,10 @@ struct wf_server {
     } * listening;
     size_t listening_count;
     struct wf_executor *on;
+    struct worker_share {
+        _Alignas(64) WFI_ATOMIC(uint32_t) open; /* its connections */
+    } * shares;                                 /* one for each worker of `on` */
+    unsigned workers;
     struct wf_future *serving; /* the owner's; NULL before start and after stop */
     bool started;
     WFI_ATOMIC(bool) stopping;
@@ -221,7 +226,7 @@ void wfi_server_watch(struct wf_server *server, struct wfi_connection *c);
 void wfi_server_join(struct wf_server *server, struct wfi_connection *c);
 void wfi_server_leave(struct wf_server *server, struct wfi_connection *c);
 /* A connection is closed and its memory gone; the last call about it. */
-void wfi_server_ended(struct wf_server *server);
+void wfi_server_ended(struct wf_server *server, unsigned worker);
 
 /* server_request.c */
 int wfi_request_begin(struct wf_request *request, struct wfi_connection *c);

@@ -78,8 +78,9 @@ void wfi_server_leave(struct wf_server *server, struct wfi_connection *c)
     wf_mutex_unlock(&server->lock);
 }
 
-void wfi_server_ended(struct wf_server *server)
+void wfi_server_ended(struct wf_server *server, unsigned worker)
 {
+    wfi_fetch_sub(&server->shares[worker].open, 1);
     lock_connections(server); /* the last touch: see the top */
     uint64_t before = wfi_fetch_sub(&server->open, 1);
     if (before == server->options.connections_max)
@@ -175,6 +176,27 @@ static bool admit(struct wf_server *server, struct wfi_connection *c)
     return admission == WFI_ADMITTED || (admission == WFI_TURNED_AWAY && !c->secure);
 }
 
+/*
+ * Which worker serves it: the one with the fewest connections, in turn where several have. A fiber
+ * stays on its worker, and thieves come too late for a burst of connections whose tasks are short:
+ * left to itself, whoever accepts would serve most of them.
+ */
+static unsigned choose_worker(struct wf_server *server, uint64_t number)
+{
+    unsigned first = (unsigned)(number % server->workers), best = first;
+    uint32_t fewest = UINT32_MAX;
+    for (unsigned i = 0; i < server->workers && fewest; i++) {
+        unsigned worker = (first + i) % server->workers;
+        uint32_t open = wfi_load_relaxed(&server->shares[worker].open);
+        if (open < fewest) {
+            fewest = open;
+            best = worker;
+        }
+    }
+    wfi_fetch_add(&server->shares[best].open, 1);
+    return best;
+}
+
 /* Takes the stream over. */
 static void start_connection(struct wf_server *server, struct wf_stream *stream,
                              struct wf_tls *secure)
@@ -187,11 +209,13 @@ static void start_connection(struct wf_server *server, struct wf_stream *stream,
     }
     c->number = wfi_count(&server->connections, 1) + 1;
     wfi_fetch_add(&server->open, 1);
+    c->worker = choose_worker(server, c->number);
     if (!admit(server, c)) {
         wfi_connection_drop(c);
         return;
     }
-    struct wf_future *f = wfi_serve_connection_submit(server->on, c).future;
+    const struct wf_submit_options options = {.worker = c->worker + 1};
+    struct wf_future *f = wfi_serve_connection_submit_with(server->on, &options, c).future;
     if (wf_future_state(f) == WF_FUTURE_FAILED) {
         wf_none none; /* its arguments were dropped */
         (void)wf_future_result(&f, &none, WF_NOW, NULL);
@@ -526,6 +550,12 @@ int wf_server_start(struct wf_server *server, struct wf_executor *on, struct wf_
     if (server->listening_count == 0)
         return wf_error_set(reterr, -EINVAL, "the server listens nowhere");
     wfi_store(&server->stop_ns, 0);
+    if (!server->shares) {
+        server->workers = wf_executor_workers(on);
+        server->shares = wfi_zalloc_aligned(64, server->workers * sizeof *server->shares);
+        if (!server->shares)
+            return wf_error_set(reterr, -ENOMEM, NULL);
+    }
     server->on = on;
     (void)wf_semaphore_init(&server->packing, wf_executor_workers(on), 0);
     struct wf_future *serving = wfi_serve_submit(on, server).future;
@@ -619,6 +649,7 @@ void wf_server_destroy(struct wf_server *server)
     wf_router_destroy(server->router);
     wfi_clients_destroy(server->clients);
     wfi_free(server->trusted);
+    wfi_free(server->shares);
     wf_event_fini(&server->wake);
     wf_event_fini(&server->room);
     wf_semaphore_fini(&server->packing);

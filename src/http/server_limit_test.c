@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include <weft/worker.h>
+
 #include "base/alloc.h"
 #include "base/atomic.h"
 
@@ -153,6 +155,52 @@ static void requests_beyond_the_rate_are_told_when_to_come_again(void **state)
     wf_server_destroy(server);
 }
 
+static struct wf_worker_key worker_key;
+
+static int show_worker(struct wf_request *request, struct wf_response *response, void *arg)
+{
+    static WFI_ATOMIC(int) workers;
+    (void)request, (void)arg;
+    uintptr_t number = (uintptr_t)wf_worker_get(&worker_key);
+    if (!number) {
+        number = (uintptr_t)wfi_fetch_add(&workers, 1) + 1;
+        int err = wf_worker_set(&worker_key, (void *)number);
+        if (err)
+            return err;
+    }
+    return wf_response_text(response, 200, number == 1 ? "<first>" : "<second>");
+}
+
+/* However short the tasks, and whoever accepts: a fiber stays where it begins. */
+static void connections_are_shared_out_to_the_workers(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    struct wf_server *server = start_one(NULL, show_worker, NULL);
+    static struct client clients[N];
+    for (int round = 0; round < 2; round++) {
+        int first = 0;
+        for (int i = 0; i < N; i++) {
+            dial(&clients[i], server);
+            say(&clients[i], "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        for (int i = 0; i < N; i++) {
+            expect(&clients[i], ">");
+            first += strstr(clients[i].text, "<first>") != NULL;
+        }
+        assert_in_range(first, N / 2 - 1, N / 2 + 1);
+        for (int i = 0; i < N; i++)
+            hang_up(&clients[i]);
+        /* The next round begins when the server has seen the end of this one. */
+        struct wf_server_counts counts;
+        do {
+            (void)wf_sleep(wf_after(WF_MILLISECONDS(1)));
+            wf_server_count(server, &counts);
+        } while (counts.connections_open);
+    }
+    wf_server_destroy(server);
+}
+
 /* Whatever allocation fails, a connection or a request may be lost, and the server goes on. */
 static void no_memory_costs_a_connection_and_not_the_server(void **state)
 {
@@ -195,6 +243,7 @@ int main(void)
         cmocka_unit_test(connections_beyond_are_told_so),
         cmocka_unit_test(trusted_peers_have_no_limit_of_connections),
         cmocka_unit_test(requests_beyond_the_rate_are_told_when_to_come_again),
+        cmocka_unit_test(connections_are_shared_out_to_the_workers),
         cmocka_unit_test(no_memory_costs_a_connection_and_not_the_server),
     };
     return cmocka_run_group_tests_name("server limit", tests, set_up, tear_down);

@@ -255,6 +255,66 @@ static void a_started_fiber_stays_on_its_worker(void **state)
     each_runtime(pin_many);
 }
 
+struct mailed {
+    struct wfi_job job;
+    struct wfi_worker *ran_on;
+    struct wfi_runtime *runtime;
+    struct mailed *more; /* submitted by this one, to the worker behind it */
+    WFI_ATOMIC(int) * left;
+    int to;
+};
+
+static void note_worker(struct wfi_job *job, struct wfi_worker *worker)
+{
+    struct mailed *mailed = (struct mailed *)job;
+    assert_null(wfi_worker_refusal(worker));
+    wfi_yield();
+    mailed->ran_on = worker;
+    if (mailed->more)
+        wfi_runtime_submit_to(mailed->runtime, mailed->more->to, &mailed->more->job);
+    wfi_fetch_sub(mailed->left, 1);
+}
+
+static void wait_for_none(void *left)
+{
+    while (wfi_load((WFI_ATOMIC(int) *)left))
+        wfi_yield();
+}
+
+/* From a thread while they sleep and while they work, and from the workers to each other. */
+static void a_job_for_a_worker_runs_there(void **state)
+{
+    enum { N = 400, WORKERS = 4 };
+    static struct mailed mailed[2 * N];
+    struct wfi_worker *workers[WORKERS] = {NULL};
+    WFI_ATOMIC(int) left = 2 * N;
+    struct wfi_routine waiting;
+    (void)state;
+    struct wfi_runtime *runtime = runtime_of(WORKERS);
+    for (int i = 0; i < 2 * N; i++)
+        mailed[i] = (struct mailed){.job = {.run = note_worker},
+                                    .runtime = runtime,
+                                    .left = &left,
+                                    .more = i < N ? &mailed[N + i] : NULL,
+                                    .to = i < N ? i % WORKERS : (i + 1) % WORKERS};
+    for (int i = 0; i < N; i++) {
+        wfi_runtime_submit_to(runtime, mailed[i].to, &mailed[i].job);
+        if (i % 100 == 0)
+            wf_sleep(wf_after(100000)); /* so that some find their worker asleep */
+    }
+    wfi_routine_start(&waiting, runtime, NULL, wait_for_none, &left);
+    join(&waiting);
+    wfi_runtime_destroy(runtime);
+    for (int i = 0; i < 2 * N; i++) {
+        if (!workers[mailed[i].to])
+            workers[mailed[i].to] = mailed[i].ran_on;
+        assert_non_null(mailed[i].ran_on);
+        assert_ptr_equal(mailed[i].ran_on, workers[mailed[i].to]);
+    }
+    for (int i = 1; i < WORKERS; i++)
+        assert_ptr_not_equal(workers[i], workers[i - 1]);
+}
+
 static WFI_ATOMIC(bool) enough;
 
 static void yield_for_ever(void *arg)
@@ -422,6 +482,7 @@ int main(void)
         cmocka_unit_test(a_cancel_reaches_a_fiber_whenever_it_comes),
         cmocka_unit_test(errno_belongs_to_the_fiber),
         cmocka_unit_test(a_started_fiber_stays_on_its_worker),
+        cmocka_unit_test(a_job_for_a_worker_runs_there),
         cmocka_unit_test(fibers_that_yield_starve_nobody),
         cmocka_unit_test(a_call_runs_on_the_workers_own_stack),
         cmocka_unit_test(fibers_start_and_join_fibers),

@@ -143,6 +143,23 @@ void wfi_runtime_submit(struct wfi_runtime *runtime, struct wfi_job *job)
     wfi_tsan_checks_on();
 }
 
+void wfi_runtime_submit_to(struct wfi_runtime *runtime, int index, struct wfi_job *job)
+{
+    struct wfi_worker *worker = &runtime->workers[index];
+    wfi_tsan_release(job);
+    wfi_tsan_checks_off();
+    struct wfi_record *record = wfi_waking_begin(runtime);
+    struct wfi_job *head = wfi_load_relaxed(&worker->mail);
+    do
+        job->next = head;
+    while (!wfi_cas(&worker->mail, &head, job));
+    /* Push, then read the state (in notify): invariant 3 of worker.c, for the mail. */
+    if (!head)
+        wfi_worker_notify(worker);
+    wfi_waking_end(record);
+    wfi_tsan_checks_on();
+}
+
 void wfi_runtime_stats(struct wfi_runtime *runtime, int index, struct wfi_worker_stats *ret_stats)
 {
     struct wfi_worker *worker = &runtime->workers[index];

@@ -5,6 +5,8 @@
  *
  * The life of a job: submitted from a worker it goes to that worker's deque, from elsewhere to the
  * runtime's injector; a worker pops, takes or steals it, gives it a fiber (a stack) and runs it.
+ * One that was submitted to a certain worker goes to that worker's mail, which is like the inbox of
+ * woken fibers.
  * From then on the fiber stays on that worker.
  *
  * Waking workers. Publish, fence, read the idle mask (wfi_runtime_submit) against announce idle,
@@ -51,6 +53,10 @@ void wfi_runtime_destroy(struct wfi_runtime *runtime);
 
 /* Hands a job over. Cannot fail; never blocks. Any thread or fiber. */
 void wfi_runtime_submit(struct wfi_runtime *runtime, struct wfi_job *job);
+
+/* The same for a certain worker, by its index: no other takes the job, however busy that one is.
+ * Not while the runtime is being destroyed, when that worker may have gone. */
+void wfi_runtime_submit_to(struct wfi_runtime *runtime, int worker, struct wfi_job *job);
 
 int wfi_runtime_workers(const struct wfi_runtime *runtime);
 

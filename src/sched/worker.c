@@ -19,6 +19,7 @@
  *  3. `inbox` is pushed by anybody and emptied by the worker. A pusher that found it empty
  * notifies: push, then read `state` against set `state` asleep, then read `inbox`; both sides
  * sequentially consistent, so a wake is never slept through.
+ *     `mail`, of jobs that were submitted to this worker, goes by the same rule.
  *     The worker is touched after the push, when the fiber may already have run and ended: so a
  *     waker of another runtime says so in its record, and stop in runtime.c waits for it.
  *  4. The housekeeping budget adapts to 50 us: a worker whose fibers run long between switches
@@ -491,6 +492,30 @@ static struct wfi_job *steal(struct wfi_worker *worker)
     return NULL;
 }
 
+/* Starts what was submitted to this worker, oldest first. On the native stack. */
+static void drain_mail(struct wfi_worker *worker)
+{
+    if (!wfi_load_relaxed(&worker->mail))
+        return;
+    /* acquire: pairs with the push in wfi_runtime_submit_to */
+    struct wfi_job *newest = wfi_exchange(&worker->mail, NULL), *oldest = NULL;
+    while (newest) {
+        struct wfi_job *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        struct wfi_job *job = oldest;
+        oldest = job->next;
+        struct wfi_fiber *fiber = start(worker, job);
+        if (fiber) {
+            wfi_store_relaxed(&fiber->state, WFI_FIBER_READY);
+            queue_push(&worker->ready, fiber);
+        }
+    }
+}
+
 static void run_timers(struct wfi_worker *worker)
 {
     struct wfi_heap_node *node;
@@ -530,6 +555,7 @@ static void housekeeping(struct wfi_worker *worker)
         poll_descriptors(worker, WF_NOW);
     }
     drain_inbox(worker);
+    drain_mail(worker);
     /* One job from the outside and the oldest of the inside get their turn even if the ready fibers
      * never stop. */
     struct wfi_job *job = take_injected(worker, 1);
@@ -549,6 +575,7 @@ static struct wfi_fiber *find_work(struct wfi_worker *worker)
         if ((fiber = queue_pop(&worker->ready)))
             return fiber;
         drain_inbox(worker);
+        drain_mail(worker);
         if ((fiber = queue_pop(&worker->ready)))
             return fiber;
         struct wfi_job *job = wfi_deque_pop(&worker->deque);
@@ -566,7 +593,8 @@ static struct wfi_fiber *find_work(struct wfi_worker *worker)
 static bool may_stop(struct wfi_worker *worker)
 {
     return wfi_load(&worker->runtime->stopping) && worker->live == 0 &&
-           wfi_deque_empty(&worker->deque) && wfi_load(&worker->runtime->injector_count) == 0;
+           wfi_deque_empty(&worker->deque) && !wfi_load(&worker->mail) &&
+           wfi_load(&worker->runtime->injector_count) == 0;
 }
 
 /* Anything a sleeping worker would have to get up for, looked at after it has said that it sleeps.
@@ -574,7 +602,7 @@ static bool may_stop(struct wfi_worker *worker)
 static bool work_in_sight(struct wfi_worker *worker)
 {
     struct wfi_runtime *runtime = worker->runtime;
-    if (wfi_load(&worker->inbox) || wfi_load(&runtime->injector_count))
+    if (wfi_load(&worker->inbox) || wfi_load(&worker->mail) || wfi_load(&runtime->injector_count))
         return true;
     for (int i = 0; i < runtime->worker_count; i++)
         if (!wfi_deque_empty(&runtime->workers[i].deque))

@@ -64,6 +64,7 @@ struct wfi_worker {
     /* Written by anybody. */
     _Alignas(64)
         WFI_ATOMIC(struct wfi_fiber *) inbox; /* fibers woken from elsewhere, newest first */
+    WFI_ATOMIC(struct wfi_job *) mail;        /* jobs for this worker alone, newest first */
     WFI_ATOMIC(uint32_t) state;               /* enum wfi_worker_state */
     WFI_ATOMIC(int) cpu;                      /* where it went to sleep */
 
