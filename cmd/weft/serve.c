@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* weft serve: the files of a folder, over HTTP, until SIGINT or SIGTERM. */
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include <weft/main.h>
 
@@ -107,9 +108,35 @@ static const struct option_spec specs[] = {
     {0},
 };
 
+/* Of the program itself: streams, pollers, listeners, logs. */
+#define OWN_DESCRIPTORS 64
+
+/*
+ * A connection needs a descriptor, and another for the file it is sent. The soft limit is often
+ * 1,024, for the sake of programs that use select(2), and may be raised; where the system allows no
+ * more, fewer connections are accepted at a time, and the others wait.
+ */
+static void fit_descriptors(int64_t *connections)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)*connections * 2 + OWN_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        if (getrlimit(RLIMIT_NOFILE, &limit))
+            return;
+    }
+    if (limit.rlim_cur < wanted)
+        *connections = limit.rlim_cur > OWN_DESCRIPTORS + 2
+                           ? (int64_t)(limit.rlim_cur - OWN_DESCRIPTORS) / 2
+                           : 1;
+}
+
 static int run(int argc, char **argv)
 {
-    struct serve_values values = {.drain_s = 5};
+    struct serve_values values = {.drain_s = 5, .connections = 10000};
     int operands, status = options_parse(&serve_command, argc, argv, &values, &operands);
     struct wf_error error = {0};
     if (status >= 0)
@@ -120,6 +147,7 @@ static int run(int argc, char **argv)
         return options_wrong(&serve_command, "--tls-key goes with --tls-cert");
     if (values.burst && !values.rate)
         return options_wrong(&serve_command, "--burst goes with --rate");
+    fit_descriptors(&values.connections);
     /* The server drains by itself; this is for what does not end then. */
     struct wf_main_options options = {.no_processes = !values.demo,
                                       .drain_ns = WF_SECONDS(values.drain_s + 5)};
