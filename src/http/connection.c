@@ -6,7 +6,8 @@
  *  1. What a handler collected is sent when the connection has to wait for the next request, so
  *     answers to requests that came together leave together, in order.
  *  2. A connection is kept only when the request before was read to its end; else what is left of
- *     it would be taken for the next one. That is decided when the head of the answer is made.
+ *     it would be taken for the next one. That is decided when the head of the answer is made: a
+ *     rest of known length that is small is passed over behind the answer.
  *  3. After the last answer of a connection on which the client still sends, its bytes are read for
  *     a while: closing on unread bytes would reset the connection and could take the answer away.
  */
@@ -432,6 +433,10 @@ static bool goes_on(struct wfi_connection *c)
 {
     struct wf_request *request = &c->request;
     bool over = wfi_request_body_is_over(request);
+    if (!over && !c->close && !c->broken) {
+        over = wfi_request_pass_over(request);
+        c->linger |= !over;
+    }
     wfi_request_fini(request);
     if (c->close || c->broken || !over)
         return false;

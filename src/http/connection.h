@@ -60,6 +60,7 @@ struct wf_request {
     struct wf_route_match *match;  /* the desk's */
     char *path;                    /* decoded; the desk's or on the heap */
     struct wfi_text piece;         /* of the body: fed, not yet taken */
+    uint64_t body_fed; /* bytes of it */
     bool body_ended;
     bool end_was_fed;       /* the parser waits for wfi_request_next */
     bool continued;         /* 100 was sent, or need not be */
@@ -237,6 +238,10 @@ const struct wfi_ip *wfi_connection_peer_ip(struct wfi_connection *c);
 const struct wfi_ip *wfi_request_client_ip(struct wf_request *request);
 /* Takes what has come of the body without waiting, for a refusal that is due at once. */
 void wfi_request_look(struct wf_request *request);
+/* Whether what is left of the body is little, and comes by itself. */
+bool wfi_request_rest_is_small(const struct wf_request *request);
+/* Reads what is left of the body; what was answered is sent first. Returns whether the end came. */
+bool wfi_request_pass_over(struct wf_request *request);
 /* Whether the body has been read to its end. */
 bool wfi_request_body_is_over(struct wf_request *request);
 

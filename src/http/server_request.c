@@ -16,6 +16,9 @@
 
 /* What is to come within one body_ns. */
 #define PIECE_BYTES (64 * 1024)
+/* What a handler has left of a body is passed over up to here: as much as costs less than a new
+ * connection. */
+#define REST_BYTES (64 * 1024)
 
 int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
 {
@@ -27,6 +30,7 @@ int wfi_request_begin(struct wf_request *request, struct wfi_connection *c)
     request->client_known = false;
     request->match->param_count = 0;
     request->piece = (struct wfi_text){NULL, 0};
+    request->body_fed = 0;
     request->body_ended = !head->chunked && head->body_len == 0;
     request->end_was_fed = false;
     request->continued = !head->expects_continue;
@@ -192,7 +196,9 @@ static enum wfi_request_event feed_on(struct wf_request *request)
     c->at += consumed;
     if (event == WFI_REQUEST_END)
         request->body_ended = request->end_was_fed = true;
-    if (event != WFI_REQUEST_BODY)
+    if (event == WFI_REQUEST_BODY)
+        request->body_fed += request->piece.len;
+    else
         request->piece.len = 0;
     if (event == WFI_REQUEST_REFUSED)
         request->body_error = wfi_request_status(c->parser) == 413 ? WF_ETOOBIG : WF_EPROTOCOL;
@@ -211,6 +217,14 @@ bool wfi_request_body_is_over(struct wf_request *request)
     if (!request->body_ended && request->piece.len == 0 && !request->body_error)
         (void)feed_on(request); /* the end may take no bytes */
     return request->body_ended && request->piece.len == 0;
+}
+
+bool wfi_request_rest_is_small(const struct wf_request *request)
+{
+    const struct wfi_request_head *head = request->head;
+    /* A client that was not told to go on may leave the body out, or not: only the end tells. */
+    return head && !head->chunked && request->continued && !request->body_error &&
+           head->body_len - request->body_fed + request->piece.len <= REST_BYTES;
 }
 
 /* Reads more of the body; it has been fed all that came. */
@@ -237,6 +251,24 @@ static int read_on(struct wf_request *request)
         request->came = 0;
     }
     return n > 0 ? 0 : n == 0 ? WF_ESHORT : (int)n;
+}
+
+bool wfi_request_pass_over(struct wf_request *request)
+{
+    bool sent = false;
+    for (;;) {
+        request->piece.len = 0;
+        if (wfi_request_body_is_over(request))
+            return true;
+        if (request->piece.len)
+            continue;
+        /* The client may wait for the answer before it sends more. */
+        if (!sent && wfi_connection_flush(request->connection))
+            return false;
+        sent = true;
+        if (request->body_error || read_on(request))
+            return false;
+    }
 }
 
 ssize_t wf_request_read(struct wf_request *request, void *buf, size_t len)

@@ -130,7 +130,7 @@ int wf_response_begin(struct wf_response *response, int status, const char *cont
         return WF_ESTATE;
     if (status < 200 || status > 599 || len < -1)
         return -EINVAL;
-    if (!wfi_request_body_is_over(&c->request)) {
+    if (!wfi_request_body_is_over(&c->request) && !wfi_request_rest_is_small(&c->request)) {
         /* What is still to come would be taken for the next request. */
         c->close = c->linger = true;
     }

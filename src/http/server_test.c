@@ -161,7 +161,25 @@ static void an_unread_body_ends_the_connection(void **state)
     expect(&client, "\r\n\r\nhello");
     expect_end(&client);
     hang_up(&client);
-    /* What has come whole is passed over. */
+    /* A small rest is passed over, also where it comes behind the answer, and in pieces. */
+    dial(&client, server);
+    say(&client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 30000\r\n\r\nsome of it");
+    expect(&client, "\r\n\r\nhello");
+    assert_null(strstr(client.text, "Connection: close"));
+    for (int i = 0; i < 2999; i++)
+        say(&client, "0123456789");
+    forget(&client);
+    say(&client, "GET / HTTP/1.1\r\n" CLOSE);
+    expect(&client, "\r\n\r\nhello");
+    expect_end(&client);
+    hang_up(&client);
+    dial(&client, server);
+    say(&client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 30000\r\n\r\nsome of it");
+    expect(&client, "\r\n\r\nhello");
+    assert_int_equal(wf_stream_shutdown(client.stream, WF_SHUTDOWN_WRITE), 0);
+    expect_end(&client);
+    hang_up(&client);
+    /* One that was not asked for may never come. */
     dial(&client, server);
     say(&client, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
     expect(&client, "Connection: close\r\n");
