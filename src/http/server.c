@@ -25,6 +25,19 @@
  * take what waits to be accepted and end; idle connections have linger_ns to ask once more, since
  * their request may be on its way; then their reading side is shut down, which ends those that are
  * still idle and spares the bytes of a request that has come.
+ *
+ * What that promises, to a client that heeds Connection: close: a request fails only if it comes on
+ * a connection that was idle for all of linger_ns, and crosses the end of that connection on its
+ * way. No server can spare it that, as the client cannot be told in time; HTTP has it ask again
+ * (RFC 9112, 9.3.1). All else is answered:
+ *   - a request on a connection that was accepted: the connection is not ended before an answer
+ *     that says so, and one that is pipelined behind that answer was never accepted;
+ *   - a connection that was made and not accepted: taken by the acceptor's last round, or, where
+ *     the socket is shared, by whoever accepts from it next. Between that round and the close of a
+ *     socket of our own lies a moment in which the system resets what comes: who cannot have that
+ *     keeps the socket open elsewhere;
+ *   - an answer that was sent: a client that still sends is read for a while (3 in connection.c),
+ *     as closing on unread bytes would take the answer away again.
  */
 #include <weft/server.h>
 
