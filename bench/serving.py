@@ -98,33 +98,37 @@ class Server:
         self.port = None if self.says_port else free_port()
         command = prefix + self.command(folder, self.port, cores)
         with open(os.path.join(folder, "output"), "wb") as log:
-            self.process = subprocess.Popen(command, cwd=folder, stderr=log,
+            self.process = subprocess.Popen(command, cwd=folder, stderr=log, start_new_session=True,
                                             stdout=subprocess.PIPE if self.says_port else log)
         if self.says_port:
-            self.port = int(self.process.stdout.readline() or 0)
+            line = self.process.stdout.readline().strip()
+            self.port = int(line) if line.isdigit() else 0
         for _ in range(200):
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
-                if self.process.poll() is not None:
+                if self.has_ended():
                     break
                 time.sleep(0.05)
         self.stop()
         raise RuntimeError("does not answer")
 
+    def has_ended(self):
+        """Without taking its status, so that the number stays its own."""
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def stop(self):
-        pids = tree(self.process.pid)
-        self.process.terminate()
+        """By its number; then the group it leads, since a pool may outlive the server it was in."""
+        os.kill(self.process.pid, signal.SIGTERM)  # terminate() would take the status first
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and not self.has_ended():
+            time.sleep(0.02)
         try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    pass
-            self.process.wait()
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()
 
