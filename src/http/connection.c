@@ -479,8 +479,13 @@ static bool answer(struct wfi_connection *c)
         }
         if (c->at == c->len && request->piece.len == 0)
             wfi_desk_leave_in(c); /* handlers may take long */
+        size_t before = c->out.len;
         run_handler(c, &outcome);
         if (!finish_answer(c, &outcome)) {
+            if (!c->broken && !c->response.sent) { /* the answers before it are whole */
+                c->out.len = before;
+                (void)wfi_connection_flush(c);
+            }
             c->broken = true;
             c->hard |= wfi_response_ends_with_the_connection(&c->response);
         }

@@ -324,6 +324,35 @@ static int fail_somehow(struct wf_request *request, struct wf_response *response
     return (int)code;
 }
 
+static int half_an_answer(struct wf_request *request, struct wf_response *response, void *arg)
+{
+    (void)request, (void)arg;
+    int err = wf_response_begin(response, 200, "text/plain", -1);
+    if (!err)
+        err = wf_response_write(response, "half", 4);
+    return err ? err : -EIO;
+}
+
+/* What was answered before it, in the same bytes, is whole and is sent. */
+static void an_answer_that_breaks_takes_none_along(void **state)
+{
+    (void)state;
+    const struct wf_route routes[] = {{.path = "/half", .handler = half_an_answer},
+                                      {.path = "/{code:int}", .handler = fail_somehow}};
+    struct wf_server *server = start(NULL, routes, 2);
+    struct client client;
+    dial(&client, server);
+    say(&client, "GET /1001 HTTP/1.1\r\nHost: x\r\n\r\nGET /half HTTP/1.1\r\nHost: x\r\n\r\n"
+                 "GET /1001 HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect_end(&client);
+    const char *first = strstr(client.text, "teapot");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "teapot")); /* what came behind it is not answered */
+    assert_null(strstr(client.text, "half"));
+    hang_up(&client);
+    wf_server_destroy(server);
+}
+
 static void errors_have_their_status(void **state)
 {
     (void)state;
@@ -1019,6 +1048,7 @@ int main(void)
         cmocka_unit_test(slow_requests_are_cut_off),
         cmocka_unit_test(answers_come_in_pieces),
         cmocka_unit_test(what_would_break_an_answer_is_refused),
+        cmocka_unit_test(an_answer_that_breaks_takes_none_along),
         cmocka_unit_test(errors_have_their_status),
         cmocka_unit_test(json_in_and_out),
         cmocka_unit_test(files_and_parts_of_them),
