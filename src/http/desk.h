@@ -29,6 +29,7 @@ struct wfi_desk {
     char path[256];
     struct wf_error error; /* of the handler */
     struct wfi_response_field fields[WFI_FIELDS_ROOM];
+    struct wfi_request_field head_fields[WFI_FIELDS_ROOM + 1]; /* while a head is written */
     int64_t date_second;
     char date[WFI_DATE_BYTES];
 };

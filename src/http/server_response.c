@@ -59,7 +59,7 @@ static int put_head(struct wf_response *response, const char *type, int64_t len)
 {
     struct wfi_connection *c = response->connection;
     const struct wfi_request_head *head = c->request.head;
-    struct wfi_request_field fields[WFI_FIELDS_ROOM + 1];
+    struct wfi_request_field *fields = c->desk->head_fields; /* not on a fiber's stack */
     size_t count = 0;
     if (type && has_body(response->status))
         fields[count++] = (struct wfi_request_field){{"Content-Type", 12}, {type, strlen(type)}};
