@@ -190,13 +190,15 @@ static const char *take_answer(const char *text, const struct due *expected, boo
         check(len == expected->body_len && memcmp(end + 4, asked + expected->body_at, len) == 0);
     if (!handled)
         check(status == 204 || status == 400 || status == 404 || status == 405 || status == 414);
+    /* An answer that came before the end of the question may not have known of it. */
+    const bool knew = !(expected->status && expected->has_question);
     if (expected->ends)
-        check(closes);
+        check(closes || !knew);
     else if (closes)
         check(!handled && expected->has_question);
     if (expected->status && !expected->has_question)
         check(status == expected->status);
-    *ret_last = closes;
+    *ret_last = closes || expected->ends;
     return end + 4 + len;
 }
 
