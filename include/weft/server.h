@@ -283,7 +283,8 @@ WF_API int wf_server_start(struct wf_server *server, struct wf_executor *on,
  *
  * Returns 0, or
  *   -ETIMEDOUT   the deadline passed, and requests were broken off
- *   -ECANCELED   the caller was cancelled; the server stops all the same, until destroy
+ *   -ECANCELED   the caller was cancelled; the server stops all the same, until its deadline, that
+ *                of a further call, or wf_server_destroy
  *   -ENOMEM      it had stopped before, as there was no memory to begin
  * A server that was not started, or has stopped, returns 0.
  * Context: thread or fiber; by the owner.

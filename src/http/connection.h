@@ -178,7 +178,7 @@ struct wf_server {
     struct wf_future *serving; /* the owner's; NULL before start and after stop */
     bool started;
     WFI_ATOMIC(bool) stopping;
-    WFI_ATOMIC(int64_t) stop_ns;  /* the deadline; written before `stopping` */
+    WFI_ATOMIC(int64_t) stop_ns;  /* the deadline; written before `stopping` and before `wake` */
     WFI_ATOMIC(bool) ending_idle; /* idle connections are not waited for any more */
     bool broke_off;               /* by the serving task, read after it has ended */
     struct wf_event wake;        /* the serving task: stop, a handler to look after, the last end */
@@ -192,7 +192,7 @@ struct wf_server {
     struct wfi_latency latency;
     struct wf_mutex lock;
     struct wfi_list list; /* of connections; under the lock */
-    bool breaking_off;    /* what still runs is cancelled; under the lock */
+    bool breaking_off;    /* what still runs is cancelled; by the serving task, under the lock */
     char id[16];          /* begins the ids of requests */
     struct wfi_debug *debug; /* debug.c's, or NULL */
 };

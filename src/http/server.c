@@ -296,8 +296,8 @@ static void serve(struct wf_server *server)
     }
 }
 
-/* Returns whether all connections have ended. Clients are looked after meanwhile: one that goes
- * away is not waited for. */
+/* Returns whether all connections have ended, before the deadline and that of the stop, which may
+ * be moved meanwhile. Clients are looked after: one that goes away is not waited for. */
 static bool wait_for_the_last(struct wf_server *server, wf_deadline deadline)
 {
     int err = 0;
@@ -306,8 +306,11 @@ static bool wait_for_the_last(struct wf_server *server, wf_deadline deadline)
         if (wfi_load(&server->open) == 0)
             break;
         wf_deadline until = wfi_load(&server->looking) ? wf_after(LOOK_NS) : WF_FOREVER;
-        err = wf_event_wait(&server->wake, wf_earlier(until, deadline));
-        if (err == -ETIMEDOUT && until.ns < deadline.ns) {
+        wf_deadline end = deadline;
+        if (!server->breaking_off)
+            end = wf_earlier(end, (wf_deadline){wfi_load(&server->stop_ns)});
+        err = wf_event_wait(&server->wake, wf_earlier(until, end));
+        if (err == -ETIMEDOUT && until.ns < end.ns) {
             look(server);
             err = 0;
         }
@@ -322,7 +325,6 @@ int wfi_serve(struct wf_task *self, struct wf_server *server, wf_none *ret)
     for (size_t i = 0; i < server->listening_count; i++)
         server->listening[i].acceptor = wfi_accept_connections_spawn(scope, server, i).future;
     serve(server);
-    wf_deadline stop = {wfi_load(&server->stop_ns)};
     wfi_store(&server->stopping, true); /* cancelled, it may not have been told */
     for (size_t i = 0; i < server->listening_count; i++) {
         struct listening *at = &server->listening[i];
@@ -334,10 +336,9 @@ int wfi_serve(struct wf_task *self, struct wf_server *server, wf_none *ret)
         wf_listener_close(at->listener);
         at->listener = NULL;
     }
-    wf_deadline linger = wf_after(server->options.linger_ns);
-    if (!wait_for_the_last(server, wf_earlier(linger, stop))) {
+    if (!wait_for_the_last(server, wf_after(server->options.linger_ns))) {
         end_idle(server);
-        server->broke_off = !wait_for_the_last(server, stop);
+        server->broke_off = !wait_for_the_last(server, WF_FOREVER);
     }
     if (wfi_load(&server->open)) {
         break_off(server);
@@ -563,12 +564,11 @@ int wf_server_start(struct wf_server *server, struct wf_executor *on, struct wf_
     if (server->listening_count == 0)
         return wf_error_set(reterr, -EINVAL, "the server listens nowhere");
     wfi_store(&server->stop_ns, 0);
-    if (!server->shares) {
-        server->workers = wf_executor_workers(on);
-        server->shares = wfi_zalloc_aligned(64, server->workers * sizeof *server->shares);
-        if (!server->shares)
-            return wf_error_set(reterr, -ENOMEM, NULL);
-    }
+    wfi_free(server->shares); /* of an executor that refused */
+    server->workers = wf_executor_workers(on);
+    server->shares = wfi_zalloc_aligned(64, server->workers * sizeof *server->shares);
+    if (!server->shares)
+        return wf_error_set(reterr, -ENOMEM, NULL);
     server->on = on;
     (void)wf_semaphore_init(&server->packing, wf_executor_workers(on), 0);
     struct wf_future *serving = wfi_serve_submit(on, server).future;

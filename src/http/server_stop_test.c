@@ -153,6 +153,35 @@ static void who_stops_may_be_cancelled(void **state)
     destroy();
 }
 
+/* The time that a cancelled caller has given is not waited for by those that come after it. */
+static void a_stop_may_be_hurried(void **state)
+{
+    (void)state;
+    char text[1024];
+    int result = 1;
+    struct wf_address at;
+    struct wf_stream *late;
+    struct stop stop = {soon()};
+    make(&(struct wf_server_options){.linger_ns = 1}, wait_to_go);
+    assert_int_equal(wf_server_address(server, 0, &at), 0);
+    assert_int_equal(wf_server_start(server, fibers, NULL), 0);
+    struct wf_stream *stream = dial();
+    say(stream, QUESTION);
+    assert_int_equal(wf_event_wait(&begun, soon()), 0);
+    test_stop_future f = test_stop_submit(threads, &stop);
+    /* Until it has been told. */
+    while (wf_dial_address(&at, NULL, &late, soon(), NULL) == 0)
+        wf_stream_close(late);
+    wf_future_cancel(f.future);
+    assert_int_equal(test_stop_result(&f, &result, soon(), NULL), 0);
+    assert_int_equal(result, -ECANCELED);
+    assert_int_equal(wf_server_stop(server, WF_NOW), -ETIMEDOUT);
+    assert_true(wf_remaining(stop.deadline) > 0);
+    assert_int_equal(hear(stream, text, sizeof text), 0);
+    assert_non_null(strstr(text, "HTTP/1.1 503 "));
+    destroy();
+}
+
 WF_TASK(int, test_run, (int, unused))
 int test_run(struct wf_task *self, int unused, int *ret)
 {
@@ -290,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connections_that_wait_to_be_accepted_are_taken),
         cmocka_unit_test(who_stops_may_be_cancelled),
+        cmocka_unit_test(a_stop_may_be_hurried),
         cmocka_unit_test(what_does_not_end_while_draining_is_broken_off),
         cmocka_unit_test(a_stop_at_any_moment),
     };
