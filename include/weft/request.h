@@ -121,8 +121,9 @@ WF_API struct wf_scope *wf_request_scope(const struct wf_request *request);
 
 /*
  * Reads the next bytes of the body, as they come. The first read lets a client send that waits for
- * 100 (Continue). What a handler leaves is passed over, up to 64 KiB whose length is known; of
- * more, the connection ends after the answer.
+ * 100 (Continue), unless the answer has begun: then it sends when it likes. What a handler leaves
+ * is passed over, up to 64 KiB whose length is known; of more, the connection ends after the
+ * answer.
  *
  * Returns the count, 0 at the end, or
  *   WF_ETOOBIG     the body is larger than the limit

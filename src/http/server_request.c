@@ -231,7 +231,8 @@ bool wfi_request_rest_is_small(const struct wf_request *request)
 static int read_on(struct wf_request *request)
 {
     struct wfi_connection *c = request->connection;
-    if (!request->continued) {
+    /* Behind the head of an answer it would be taken for a part of that. */
+    if (!request->continued && c->response.state == WFI_RESPONSE_NONE) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         int err = wfi_buffer_append(&c->out, go_on, sizeof go_on - 1);
         if (!err)

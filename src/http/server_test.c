@@ -149,6 +149,36 @@ static void a_client_that_waits_for_100_is_told_to_go_on(void **state)
     wf_server_destroy(server);
 }
 
+/* Says how it goes on before it reads what it is about. */
+static int answer_first(struct wf_request *request, struct wf_response *response, void *arg)
+{
+    const char *body;
+    size_t len;
+    (void)arg;
+    int err = wf_response_begin(response, 200, "text/plain", 2);
+    if (!err)
+        err = wf_response_flush(response);
+    if (!err)
+        err = wf_request_body(request, &body, &len);
+    return err ? err : wf_response_write(response, body, len);
+}
+
+static void nobody_is_told_to_go_on_inside_an_answer(void **state)
+{
+    (void)state;
+    struct wf_server *server = start_one(NULL, answer_first, NULL);
+    struct client client;
+    dial(&client, server);
+    say(&client, "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    expect(&client, "Connection: close\r\n\r\n");
+    say(&client, "ab");
+    expect_end(&client);
+    assert_non_null(strstr(client.text, "\r\n\r\nab"));
+    assert_null(strstr(client.text, "100 Continue"));
+    hang_up(&client);
+    wf_server_destroy(server);
+}
+
 /* A handler that leaves the body alone: the answer comes, and the connection ends. */
 static void an_unread_body_ends_the_connection(void **state)
 {
@@ -1043,6 +1073,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_a_server_is_refused),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(a_client_that_waits_for_100_is_told_to_go_on),
+        cmocka_unit_test(nobody_is_told_to_go_on_inside_an_answer),
         cmocka_unit_test(an_unread_body_ends_the_connection),
         cmocka_unit_test(what_is_no_request_is_refused),
         cmocka_unit_test(slow_requests_are_cut_off),
