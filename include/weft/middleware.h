@@ -76,7 +76,8 @@ WF_API int wf_next_run(struct wf_next *next);
  * A layer that answers with the files of a folder, where there is one of that name below the
  * middleware's path, and passes on everything else: `.layer = wf_layer_static, .arg = "/srv/www"`.
  * GET and HEAD only; a path that ends with a slash means index.html there, a folder that has one
- * is redirected to its path with a slash.
+ * is redirected to its path with a slash. As with wf_serve_folder, names that begin with a dot are
+ * passed on, but for /.well-known/, and links are followed.
  *
  * folder   a path, a char pointer that stays the caller's
  *

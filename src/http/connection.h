@@ -60,7 +60,7 @@ struct wf_request {
     struct wf_route_match *match;  /* the desk's */
     char *path;                    /* decoded; the desk's or on the heap */
     struct wfi_text piece;         /* of the body: fed, not yet taken */
-    uint64_t body_fed; /* bytes of it */
+    uint64_t body_fed;             /* bytes of it */
     bool body_ended;
     bool end_was_fed;       /* the parser waits for wfi_request_next */
     bool continued;         /* 100 was sent, or need not be */
@@ -191,9 +191,9 @@ struct wf_server {
     WFI_ATOMIC(uint64_t) answers[WFI_LATENCY_SETS][8];
     struct wfi_latency latency;
     struct wf_mutex lock;
-    struct wfi_list list; /* of connections; under the lock */
-    bool breaking_off;    /* what still runs is cancelled; by the serving task, under the lock */
-    char id[16];          /* begins the ids of requests */
+    struct wfi_list list;    /* of connections; under the lock */
+    bool breaking_off;       /* what still runs is cancelled; by the serving task, under the lock */
+    char id[16];             /* begins the ids of requests */
     struct wfi_debug *debug; /* debug.c's, or NULL */
 };
 
@@ -256,6 +256,14 @@ bool wfi_response_ends_with_the_connection(const struct wf_response *response);
 int wfi_response_add(struct wf_response *response, struct wfi_text name, struct wfi_text value);
 /* The next bytes of the body, as they are sent: framed and collected. */
 int wfi_response_put(struct wf_response *response, const void *data, size_t len);
+
+/* server_file.c */
+/* Whether a name of the path, which begins without a slash, begins with a dot: those are kept from
+ * others, but for what all the world is to know of a site (RFC 8615). */
+bool wfi_path_is_hidden(const char *path);
+/* Redirects to the request's path with a slash at its end, behind which is what the links of a
+ * folder's index are relative to. */
+int wfi_response_add_slash(struct wf_request *request, struct wf_response *response);
 
 /* server_listing.c: answers with what the folder `path` holds, which the request's path names. */
 int wfi_response_listing(struct wf_request *request, struct wf_response *response, const char *path,

@@ -116,7 +116,7 @@ int wf_layer_static(struct wf_request *request, struct wf_response *response, st
     bool reads = head->method == WFI_METHOD_GET || head->method == WFI_METHOD_HEAD;
     /* The parts . and .. are refused before any middleware is called. */
     const char *rest = request->path + next->at->path_len;
-    if (!reads || !names_one_file(head, rest))
+    if (!reads || !names_one_file(head, rest) || wfi_path_is_hidden(rest + 1))
         return wf_next_run(next);
     const char *index = rest[strlen(rest) - 1] == '/' ? "index.html" : "";
     int n = snprintf(path, sizeof path, "%s%s%s", (const char *)folder, rest, index);
@@ -127,9 +127,7 @@ int wf_layer_static(struct wf_request *request, struct wf_response *response, st
         strcpy(path + n, "/index.html");
         if (wf_file_look(path, &info) || info.directory)
             return wf_next_run(next);
-        n = snprintf(path, sizeof path, "%.*s/", (int)head->path.len, head->path.ptr);
-        if (n > 0 && (size_t)n < sizeof path)
-            return wf_response_redirect(response, 301, path);
+        return wfi_response_add_slash(request, response);
     }
     return err == -ENOENT || err == -EISDIR ? wf_next_run(next) : err;
 }

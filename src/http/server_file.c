@@ -231,9 +231,7 @@ int wf_response_file(struct wf_response *response, const char *path, const char 
     return answer_file(response, path, content_type, false);
 }
 
-/* Names that begin with a dot are kept from others, but for what all the world is to know of a
- * site (RFC 8615). */
-static bool is_hidden(const char *rest)
+bool wfi_path_is_hidden(const char *rest)
 {
     static const char known[] = ".well-known/";
     if (strncmp(rest, known, sizeof known - 1) == 0)
@@ -241,8 +239,7 @@ static bool is_hidden(const char *rest)
     return rest[0] == '.' || strstr(rest, "/.");
 }
 
-/* What the links of a folder's index are relative to is behind its slash. */
-static int add_slash(struct wf_request *request, struct wf_response *response)
+int wfi_response_add_slash(struct wf_request *request, struct wf_response *response)
 {
     struct wfi_text path = request->head->path, query = request->head->query;
     struct wfi_buffer location = {0};
@@ -261,7 +258,7 @@ static int serve(struct wf_request *request, struct wf_response *response,
     char path[PATH_BYTES];
     if (!rest)
         return wf_response_error(response, 500, "the route of a folder ends with {path:path}");
-    if (!folder->hidden && is_hidden(rest))
+    if (!folder->hidden && wfi_path_is_hidden(rest))
         return -ENOENT;
     size_t len = strlen(rest);
     bool is_folder = len == 0 || rest[len - 1] == '/';
@@ -271,7 +268,7 @@ static int serve(struct wf_request *request, struct wf_response *response,
         return -ENOENT;
     int err = answer_file(response, path, NULL, folder->packed);
     if (err == -EISDIR && !is_folder)
-        return add_slash(request, response);
+        return wfi_response_add_slash(request, response);
     if ((err == -ENOENT || err == -EISDIR) && is_folder && folder->list) {
         snprintf(path, sizeof path, "%s/%s", folder->path, rest);
         err = wfi_response_listing(request, response, path, folder->hidden);

@@ -272,6 +272,7 @@ static void files_stand_in_front_of_routes(void **state)
     char folder[] = "/tmp/weft-layer-XXXXXX", sub[64];
     assert_non_null(mkdtemp(folder));
     write_file(folder, "a.txt", "file a");
+    write_file(folder, ".secret", "of nobody");
     snprintf(sub, sizeof sub, "%s/XXXXXX", folder);
     assert_non_null(mkdtemp(sub));
     write_file(sub, "index.html", "index of sub");
@@ -290,6 +291,10 @@ static void files_stand_in_front_of_routes(void **state)
     snprintf(request, sizeof request, "GET /www%s HTTP/1.1\r\n" CLOSE, sub + strlen(folder));
     snprintf(moved, sizeof moved, "Location: /www%s/\r\n", sub + strlen(folder));
     answers(server, request, moved);
+    snprintf(request, sizeof request, "GET /www%s?a=b HTTP/1.1\r\n" CLOSE, sub + strlen(folder));
+    snprintf(moved, sizeof moved, "Location: /www%s/?a=b\r\n", sub + strlen(folder));
+    answers(server, request, moved);
+    answers(server, "GET /www/.secret HTTP/1.1\r\n" CLOSE, "made");
     /* A slash that is none, and none at all: {rest:path} does not take them either. */
     snprintf(request, sizeof request, "GET /www/%s%%2findex.html HTTP/1.1\r\n" CLOSE,
              sub + strlen(folder) + 1);
@@ -299,6 +304,7 @@ static void files_stand_in_front_of_routes(void **state)
     wf_server_destroy(server);
     remove_file(sub, "index.html");
     remove_file(folder, "a.txt");
+    remove_file(folder, ".secret");
     assert_int_equal(rmdir(sub), 0);
     assert_int_equal(rmdir(folder), 0);
 }
