@@ -305,8 +305,8 @@ WF_API int wf_server_run(struct wf_server *server, struct wf_executor *on, struc
 /* Figures that only grow, but for `connections_open`. */
 struct wf_server_counts {
     uint64_t connections, connections_open;
-    uint64_t requests;   /* that reached a route or were 404 or 405 */
-    uint64_t refused;    /* that were not HTTP, too large or too slow */
+    uint64_t requests;   /* whose head was whole, whatever the answer */
+    uint64_t refused;    /* that were not HTTP, too large or too slow; some are in `requests` too */
     uint64_t dropped;    /* connections for which there was no memory */
     uint64_t limited;    /* connections and requests beyond what an address may take */
     uint64_t canceled;   /* whose client went away before the answer */

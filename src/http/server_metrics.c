@@ -29,6 +29,11 @@ static void put_server(struct wf_metrics *m, const struct wf_server *server)
                     "Requests that were not HTTP, too large or too slow.", (double)counts.refused);
     wfi_metrics_one(m, "weft_http_canceled_total", WF_METRIC_COUNTER,
                     "Requests whose client went away before the answer.", (double)counts.canceled);
+    wfi_metrics_one(m, "weft_http_limited_total", WF_METRIC_COUNTER,
+                    "Connections and requests beyond what an address may take.",
+                    (double)counts.limited);
+    wfi_metrics_one(m, "weft_http_dropped_total", WF_METRIC_COUNTER,
+                    "Connections for which there was no memory.", (double)counts.dropped);
     wf_metrics_family(m, "weft_http_responses_total", WF_METRIC_COUNTER,
                       "Answers, by the class of their status.");
     for (size_t i = 2; i < sizeof classes / sizeof classes[0]; i++)

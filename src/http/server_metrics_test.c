@@ -105,6 +105,24 @@ static void a_program_adds_its_own(void **state)
     wf_server_destroy(server);
 }
 
+static void every_count_of_the_server_is_shown(void **state)
+{
+    (void)state;
+    static struct client client;
+    const struct wf_server_options options = {.address_requests_per_second = 1e-6};
+    struct wf_server *server =
+        start(&options, (struct wf_route){.method = "GET", .handler = wf_serve_metrics});
+    dial(&client, server);
+    const char *page = ask(&client, "GET");
+    assert_non_null(strstr(page, "\nweft_http_limited_total 0\n"));
+    assert_non_null(strstr(page, "\nweft_http_dropped_total 0\n"));
+    assert_non_null(strstr(page, "\nweft_http_refused_total 0\n"));
+    assert_non_null(strstr(page, "\nweft_http_canceled_total 0\n"));
+    assert_non_null(strstr(ask(&client, "GET"), "HTTP/1.1 429 "));
+    wf_stream_close(client.stream);
+    wf_server_destroy(server);
+}
+
 WF_TASK(wf_none, stop, (struct wf_server *, server))
 
 int stop(struct wf_task *self, struct wf_server *server, wf_none *ret)
@@ -161,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_adds_its_own),
+        cmocka_unit_test(every_count_of_the_server_is_shown),
         cmocka_unit_test(health_ends_when_the_server_is_to_stop),
     };
     return cmocka_run_group_tests(tests, start_fibers, stop_fibers);
