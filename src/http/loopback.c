@@ -23,21 +23,12 @@ bool wfi_loopback_peer(struct wfi_text peer)
     return (peer.len >= 5 && memcmp(peer.ptr, "unix:", 5) == 0) || is_loopback(peer);
 }
 
-static struct wfi_text trimmed(struct wfi_text text)
-{
-    while (text.len && (*text.ptr == ' ' || *text.ptr == '\t'))
-        text.ptr++, text.len--;
-    while (text.len && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t'))
-        text.len--;
-    return text;
-}
-
 bool wfi_loopback_forwarded(struct wfi_text list)
 {
     for (;;) {
         const char *comma = list.len ? memchr(list.ptr, ',', list.len) : NULL;
         struct wfi_text one = {list.ptr, comma ? (size_t)(comma - list.ptr) : list.len};
-        if (!is_loopback(trimmed(one)))
+        if (!is_loopback(wfi_text_trim(one)))
             return false;
         if (!comma)
             return true;
