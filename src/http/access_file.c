@@ -13,13 +13,12 @@
 
 #include <weft/event.h>
 #include <weft/file.h>
-#include <weft/mutex.h>
 #include <weft/scope.h>
 #include <weft/thread.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "http/access_log.h"
+#include "http/brief_lock.h"
 #include "http/connection.h"
 #include "http/date.h"
 
@@ -54,21 +53,6 @@ struct wf_access_log {
     int64_t looked_ns;
     int err; /* of the last write */
 };
-
-/* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
-static void lock(struct wf_access_log *log)
-{
-    struct wf_shield shield;
-    wf_shield_enter(&shield, WF_FOREVER);
-    int err = wf_mutex_lock(&log->lock, WF_FOREVER);
-    wfi_assert(!err, "shielded and without a deadline, a lock is always had");
-    wf_shield_leave(&shield);
-}
-
-static void unlock(struct wf_access_log *log)
-{
-    wf_mutex_unlock(&log->lock);
-}
 
 /* ---- lines ---- */
 
@@ -112,7 +96,7 @@ static void tell_dropped(struct wf_access_log *log)
 
 static void add(struct wf_access_log *log, const struct wfi_access *line)
 {
-    lock(log);
+    wfi_lock_briefly(&log->lock);
     size_t before = log->pending.len;
     if (log->untold && before < log->bytes_max && !log->closing)
         tell_dropped(log);
@@ -123,7 +107,7 @@ static void add(struct wf_access_log *log, const struct wfi_access *line)
         log->pending_lines++;
     }
     size_t after = log->pending.len;
-    unlock(log);
+    wf_mutex_unlock(&log->lock);
     if (before == 0 && after)
         wf_event_set(&log->some);
     if (before < WRITE_BYTES && after >= WRITE_BYTES)
@@ -223,9 +207,9 @@ static bool write_batch(struct wf_access_log *log, const char *data, size_t len)
         if (last)
             return false;
         wait_for(&log->hurry, wf_after(AGAIN_NS));
-        lock(log);
+        wfi_lock_briefly(&log->lock);
         last = log->closing;
-        unlock(log);
+        wf_mutex_unlock(&log->lock);
         if (!last)
             wf_event_clear(&log->hurry);
     }
@@ -238,7 +222,7 @@ static int write_log(void *arg)
     for (bool closing = false; !closing;) {
         wait_for(&log->some, WF_FOREVER);
         wait_for(&log->hurry, wf_after(TOGETHER_NS));
-        lock(log);
+        wfi_lock_briefly(&log->lock);
         struct wfi_buffer batch = log->pending;
         uint64_t lines = log->pending_lines;
         log->pending = (struct wfi_buffer){0};
@@ -248,12 +232,12 @@ static int write_log(void *arg)
             wf_event_clear(&log->some);
             wf_event_clear(&log->hurry);
         }
-        unlock(log);
+        wf_mutex_unlock(&log->lock);
         bool written = write_batch(log, batch.data, batch.len);
         wfi_buffer_reset(&batch);
-        lock(log);
+        wfi_lock_briefly(&log->lock);
         *(written ? &log->counts.lines : &log->counts.dropped) += lines;
-        unlock(log);
+        wf_mutex_unlock(&log->lock);
     }
     return 0;
 }
@@ -309,20 +293,20 @@ int wf_access_log_open(const struct wf_access_log_options *options, struct wf_ac
 
 void wf_access_log_count(struct wf_access_log *log, struct wf_access_log_counts *ret_counts)
 {
-    lock(log);
+    wfi_lock_briefly(&log->lock);
     *ret_counts = log->counts;
-    unlock(log);
+    wf_mutex_unlock(&log->lock);
 }
 
 int wf_access_log_close(struct wf_access_log *log, struct wf_error *reterr)
 {
     if (!log)
         return 0;
-    lock(log);
+    wfi_lock_briefly(&log->lock);
     if (log->untold)
         tell_dropped(log);
     log->closing = true;
-    unlock(log);
+    wf_mutex_unlock(&log->lock);
     wf_event_set(&log->some);
     wf_event_set(&log->hurry);
     WF_SHIELD(WF_FOREVER) {

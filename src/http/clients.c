@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <weft/mutex.h>
-#include <weft/scope.h>
 #include <weft/time.h>
 
 #include "base/alloc.h"
@@ -13,6 +11,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/random.h"
+#include "http/brief_lock.h"
 
 #define ADDRESSES_MAX 65536
 
@@ -82,16 +81,6 @@ void wfi_clients_destroy(struct wfi_clients *clients)
     wfi_free(clients);
 }
 
-/* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
-static void lock(struct wfi_clients *clients)
-{
-    struct wf_shield shield;
-    wf_shield_enter(&shield, WF_FOREVER);
-    int err = wf_mutex_lock(&clients->lock, WF_FOREVER);
-    wfi_assert(!err, "shielded and without a deadline, a lock is always had");
-    wf_shield_leave(&shield);
-}
-
 static struct wfi_ip network_of(const struct wfi_ip *ip)
 {
     static const uint8_t ipv4[12] = {[10] = 0xff, [11] = 0xff};
@@ -155,7 +144,7 @@ enum wfi_admission wfi_clients_enter(struct wfi_clients *clients, const struct w
 {
     uint64_t max = clients->limits.connections_max;
     enum wfi_admission admission = WFI_DROPPED;
-    lock(clients);
+    wfi_lock_briefly(&clients->lock);
     struct client *client = find(clients, ip, INT64_MIN);
     if (client && (max == 0 || client->connections < max))
         admission = WFI_ADMITTED;
@@ -170,7 +159,7 @@ enum wfi_admission wfi_clients_enter(struct wfi_clients *clients, const struct w
 void wfi_clients_leave(struct wfi_clients *clients, const struct wfi_ip *ip)
 {
     struct wfi_ip network = network_of(ip);
-    lock(clients);
+    wfi_lock_briefly(&clients->lock);
     struct client *client = wfi_map_find(&clients->map, &network, sizeof network);
     wfi_assert(client && client->connections, "an address with connections is not forgotten");
     client->connections--;
@@ -182,7 +171,7 @@ int64_t wfi_clients_ask(struct wfi_clients *clients, const struct wfi_ip *ip, in
     int64_t wait_ns = 0;
     if (clients->refill_ns == 0)
         return 0;
-    lock(clients);
+    wfi_lock_briefly(&clients->lock);
     struct client *client = find(clients, ip, now_ns);
     if (client) { /* without memory nobody is held back */
         int64_t from = client->full_ns > now_ns ? client->full_ns : now_ns;
@@ -198,7 +187,7 @@ int64_t wfi_clients_ask(struct wfi_clients *clients, const struct wfi_ip *ip, in
 
 size_t wfi_clients_count(struct wfi_clients *clients)
 {
-    lock(clients);
+    wfi_lock_briefly(&clients->lock);
     size_t count = clients->map.count;
     wf_mutex_unlock(&clients->lock);
     return count;

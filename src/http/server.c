@@ -46,8 +46,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "base/random.h"
+#include "http/brief_lock.h"
 #include "http/connection.h"
 #include "http/debug.h"
 
@@ -64,19 +64,9 @@ WF_TASK(wf_none, wfi_accept_connections, (struct wf_server *, server), (size_t, 
 
 /* ---- connections ---- */
 
-/* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
-static void lock_connections(struct wf_server *server)
-{
-    struct wf_shield shield;
-    wf_shield_enter(&shield, WF_FOREVER);
-    int err = wf_mutex_lock(&server->lock, WF_FOREVER);
-    wfi_assert(!err, "shielded and without a deadline, a lock is always had");
-    wf_shield_leave(&shield);
-}
-
 void wfi_server_join(struct wf_server *server, struct wfi_connection *c)
 {
-    lock_connections(server);
+    wfi_lock_briefly(&server->lock);
     wfi_list_push_back(&server->list, &c->link);
     bool late = server->breaking_off;
     wf_mutex_unlock(&server->lock);
@@ -86,7 +76,7 @@ void wfi_server_join(struct wf_server *server, struct wfi_connection *c)
 
 void wfi_server_leave(struct wf_server *server, struct wfi_connection *c)
 {
-    lock_connections(server);
+    wfi_lock_briefly(&server->lock);
     wfi_list_remove(&c->link);
     wf_mutex_unlock(&server->lock);
 }
@@ -94,7 +84,7 @@ void wfi_server_leave(struct wf_server *server, struct wfi_connection *c)
 void wfi_server_ended(struct wf_server *server, unsigned worker)
 {
     wfi_fetch_sub(&server->shares[worker].open, 1);
-    lock_connections(server); /* the last touch: see the top */
+    wfi_lock_briefly(&server->lock); /* the last touch: see the top */
     uint64_t before = wfi_fetch_sub(&server->open, 1);
     if (before == server->options.connections_max)
         wf_event_set(&server->room);
@@ -137,7 +127,7 @@ static void look(struct wf_server *server)
     uint32_t look = wfi_load_relaxed(&server->looks);
     bool any = false;
     wfi_store(&server->looking, false);
-    lock_connections(server);
+    wfi_lock_briefly(&server->lock);
     struct wfi_link *link = wfi_list_first(&server->list);
     for (; link; link = wfi_list_next(&server->list, link))
         any |= look_after(server, wfi_container_of(link, struct wfi_connection, link), look);
@@ -151,7 +141,7 @@ static void look(struct wf_server *server)
 static void end_idle(struct wf_server *server)
 {
     wfi_store(&server->ending_idle, true); /* before `idle` is read: see fill_idle */
-    lock_connections(server);
+    wfi_lock_briefly(&server->lock);
     struct wfi_link *link = wfi_list_first(&server->list);
     for (; link; link = wfi_list_next(&server->list, link)) {
         struct wfi_connection *c = wfi_container_of(link, struct wfi_connection, link);
@@ -164,7 +154,7 @@ static void end_idle(struct wf_server *server)
 /* Cancels what is left, and what comes into the list from now on. */
 static void break_off(struct wf_server *server)
 {
-    lock_connections(server);
+    wfi_lock_briefly(&server->lock);
     server->breaking_off = true;
     struct wfi_link *link = wfi_list_first(&server->list);
     for (; link; link = wfi_list_next(&server->list, link))
@@ -346,7 +336,7 @@ int wfi_serve(struct wf_task *self, struct wf_server *server, wf_none *ret)
             (void)wait_for_the_last(server, WF_FOREVER);
         }
     }
-    lock_connections(server); /* whoever was last has left it: see the top */
+    wfi_lock_briefly(&server->lock); /* whoever was last has left it: see the top */
     wf_mutex_unlock(&server->lock);
     wf_scope_cancel(scope);
     /* Of its own accord the scope fails only when there is no memory to start an acceptor. */

@@ -17,13 +17,11 @@
 #include <openssl/x509v3.h>
 
 #include <weft/file.h>
-#include <weft/mutex.h>
-#include <weft/scope.h>
 #include <weft/worker.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "base/buffer.h"
+#include "http/brief_lock.h"
 #include "http/tls_identity.h"
 
 #define FILE_BYTES_MAX (1024 * 1024)
@@ -53,19 +51,9 @@ void wfi_tls_identity_unref(struct wfi_tls_identity *identity)
         wf_worker_call(free_identity, identity);
 }
 
-/* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
-static void lock_identity(struct wf_tls *tls)
-{
-    struct wf_shield shield;
-    wf_shield_enter(&shield, WF_FOREVER);
-    int err = wf_mutex_lock(&tls->lock, WF_FOREVER);
-    wfi_assert(!err, "shielded and without a deadline, a lock is always had");
-    wf_shield_leave(&shield);
-}
-
 struct wfi_tls_identity *wfi_tls_identity(struct wf_tls *tls)
 {
-    lock_identity(tls);
+    wfi_lock_briefly(&tls->lock);
     struct wfi_tls_identity *identity = tls->current;
     wfi_fetch_add(&identity->refs, 1);
     wf_mutex_unlock(&tls->lock);
@@ -335,7 +323,7 @@ int wf_tls_reload(struct wf_tls *tls, struct wf_error *reterr)
     int err = read_identity(tls, &identity, reterr);
     if (err)
         return err;
-    lock_identity(tls);
+    wfi_lock_briefly(&tls->lock);
     before = tls->current;
     tls->current = identity;
     wf_mutex_unlock(&tls->lock);
