@@ -157,7 +157,8 @@ int wf_response_begin(struct wf_response *response, int status, const char *cont
 
 /* ---- the body ---- */
 
-/* Bytes on their way, collected if they are few. */
+/* Bytes on their way, collected if they are few. What is lost of a body cannot be made up for,
+ * whatever its handler says: the connection is broken. */
 static int pass(struct wf_response *response, const void *data, size_t len)
 {
     struct wfi_connection *c = response->connection;
@@ -170,7 +171,10 @@ static int pass(struct wf_response *response, const void *data, size_t len)
         response->sent = true;
         return wfi_connection_send(c, data, len);
     }
-    return err ? err : wfi_buffer_append(&c->out, data, len);
+    if (!err)
+        err = wfi_buffer_append(&c->out, data, len);
+    c->broken |= err != 0;
+    return err;
 }
 
 int wf_response_write(struct wf_response *response, const void *data, size_t len)
@@ -223,7 +227,8 @@ int wfi_response_end(struct wf_response *response)
     wfi_response_drop_gzip(response);
     if (!err && response->chunked && !response->bodiless)
         err = pass(response, WFI_RESPONSE_LAST_CHUNK, sizeof WFI_RESPONSE_LAST_CHUNK - 1);
-    response->state = WFI_RESPONSE_DONE;
+    if (!err)
+        response->state = WFI_RESPONSE_DONE;
     return err;
 }
 

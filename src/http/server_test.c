@@ -1047,6 +1047,40 @@ static void every_answer_is_told(void **state)
     wf_server_destroy(server);
 }
 
+/* Does not look whether all was taken. */
+static int lose_a_piece(struct wf_request *request, struct wf_response *response, void *arg)
+{
+    static char piece[12000];
+    (void)request;
+    memset(piece, 'x', sizeof piece);
+    int err = wf_response_begin(response, 200, "text/plain", -1);
+    if (!err)
+        err = wf_response_write(response, "first", 5);
+    if (!err)
+        err = wf_response_flush(response);
+    wfi_alloc_watch(1);
+    (void)wf_response_write(response, piece, sizeof piece);
+    *(bool *)arg = wfi_alloc_unwatch();
+    return err;
+}
+
+static void an_answer_that_lacks_a_piece_is_broken_off(void **state)
+{
+    (void)state;
+    bool failed = false;
+    struct wf_server *server = start_one(NULL, lose_a_piece, &failed);
+    struct client client;
+    dial(&client, server);
+    say(&client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect(&client, "\r\n\r\n5\r\nfirst\r\n");
+    forget(&client);
+    (void)hears(&client, NULL);
+    assert_true(failed);
+    assert_string_equal(client.text, "");
+    hang_up(&client);
+    wf_server_destroy(server);
+}
+
 static void memory_runs_out_before_serving(void **state)
 {
     (void)state;
@@ -1099,6 +1133,7 @@ int main(void)
         cmocka_unit_test(running_ends_when_it_is_cancelled),
         cmocka_unit_test(an_adopted_socket_outlives_its_server),
         cmocka_unit_test(every_answer_is_told),
+        cmocka_unit_test(an_answer_that_lacks_a_piece_is_broken_off),
         cmocka_unit_test(memory_runs_out_before_serving),
     };
     return cmocka_run_group_tests_name("server", tests, set_up, tear_down);
