@@ -225,4 +225,5 @@ class ServeTls(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the server would ignore it too
     unittest.main()
