@@ -99,18 +99,19 @@ void wfi_server_watch(struct wf_server *server, struct wfi_connection *c)
     /* It may have asked for several things before it went: each handler is told anew. */
     wfi_store_relaxed(&c->client_gone, false);
     wfi_store(&c->state, WFI_CONNECTION_WORKS); /* see the top */
+    if (server->options.half_closed_clients)
+        return; /* an end says nothing: there is nothing to look for */
     if (!wfi_load(&server->looking) && !wfi_exchange(&server->looking, true))
         wf_event_set(&server->wake);
 }
 
 /* Returns whether a handler runs whose client is to be looked after further on. */
-static bool look_after(struct wf_server *server, struct wfi_connection *c, uint32_t look)
+static bool look_after(struct wfi_connection *c, uint32_t look)
 {
     int works = WFI_CONNECTION_WORKS;
     if (wfi_load(&c->state) != WFI_CONNECTION_WORKS)
         return false;
-    if (wfi_load_relaxed(&c->last_look) == look || wfi_load_relaxed(&c->client_gone) ||
-        server->options.half_closed_clients)
+    if (wfi_load_relaxed(&c->last_look) == look || wfi_load_relaxed(&c->client_gone))
         return true;
     if (!wfi_cas(&c->state, &works, WFI_CONNECTION_LOOKED))
         return false;
@@ -130,7 +131,7 @@ static void look(struct wf_server *server)
     wfi_lock_briefly(&server->lock);
     struct wfi_link *link = wfi_list_first(&server->list);
     for (; link; link = wfi_list_next(&server->list, link))
-        any |= look_after(server, wfi_container_of(link, struct wfi_connection, link), look);
+        any |= look_after(wfi_container_of(link, struct wfi_connection, link), look);
     wf_mutex_unlock(&server->lock);
     wfi_store_relaxed(&server->looks, look + 1);
     if (any)
