@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Celery: a worker that carries out what Python programs send with delay() and send_task().
+ *
+ *     WF_TASK(int64_t, add, (int64_t, x), (int64_t, y))
+ *     ... int add(...), WF_TASK_DEFINE(add) ...
+ *
+ *     static int root(void *arg)
+ *     {
+ *         const struct wf_celery_worker_options options = {
+ *             .broker = "redis://localhost/0", .backend = "redis://localhost/0"};
+ *         return wf_celery_worker_run(&options, arg);
+ *     }
+ *
+ *     >>> app.send_task("add", (2, 3)).get()
+ *     5
+ *
+ * Redis is the broker and the store of results, with the keys and messages of Celery 5.2 and 5.6 in
+ * JSON; Python's workers may serve the same queues. No message is lost when a worker is killed or a
+ * connection breaks.
+ *
+ * What is carried out: args and kwargs bound to the parameters of a WF_TASK, results and failures
+ * as Python's exceptions, ignore_result, eta and countdown, expires, time limits (cooperative: the
+ * task is asked to stop), acknowledgement early or late, warm shutdown.
+ *
+ * What is not there yet: callbacks, errbacks, chains and chords (a message with one fails with
+ * NotImplementedError before its task runs), retries, rate limits, remote control and so revoking,
+ * events, RabbitMQ.
+ */
+#ifndef WEFT_CELERY_H
+#define WEFT_CELERY_H
+
+#include <weft/celery_task.h>
+#include <weft/executor.h>
+
+WF_BEGIN_DECLS
+
+enum wf_celery_level { WF_CELERY_INFO, WF_CELERY_WARNING, WF_CELERY_ERROR };
+
+/* Zero is the default throughout. */
+struct wf_celery_worker_options {
+    const char *broker;  /* redis://[[user]:password@]host[:port][/database]; NULL: localhost */
+    const char *backend; /* the same for results; NULL: none are stored */
+    const char *prefix;  /* of all keys (global_keyprefix); NULL: none */
+
+    /* Queues to take from; none: "celery". */
+    const char *const *queues;
+    size_t queue_count;
+
+    /* Where tasks run; it stays the caller's. NULL: threads, as many as `concurrency`. */
+    struct wf_executor *pool;
+    int concurrency;         /* tasks at a time; 0: as many as the pool, or the caller's executor,
+                                has workers */
+    int prefetch_multiplier; /* messages held for each of them, waiting or running; 0: 4 */
+
+    int64_t result_expires_s; /* 0: a day; negative: results are kept for ever */
+    /* When a message is acknowledged: before its task runs; or, late, when its result is stored, so
+     * that a task whose worker dies is done by another. Such a task may run twice. */
+    bool acks_late;
+    bool track_started;    /* store STARTED, too */
+    int64_t visibility_ns; /* when a message counts as lost by its worker; 0: 1 h, as Celery's. The
+                              shortest that any worker has counts. */
+    int64_t restore_ns;    /* how often to look for such messages; 0: 10 s */
+
+    const char *name; /* of this worker among others; NULL: "celery@" and the host's name */
+
+    /* Called with a line, without a newline, about what is worth knowing: connections, messages
+     * that cannot be used, tasks that failed. By any fiber, several at once; must not wait. */
+    void (*log)(void *arg, enum wf_celery_level level, const char *line);
+    void *log_arg;
+};
+
+/*
+ * Takes messages and runs their tasks, until the caller is cancelled. A task is called by its name:
+ * every one that WF_TASK_DEFINE has registered in this process and whose parameters can be read
+ * from JSON is offered to whoever may write to the queues.
+ *
+ * Cancelling is a warm shutdown. No more messages are taken; those whose task has not begun, also
+ * those that wait for their eta, go back to the front of their queues; tasks that run are waited
+ * for, and their results stored.
+ *
+ * options   used until it returns
+ *
+ * Returns
+ *   -ECANCELED     the caller was cancelled; the shutdown is complete
+ *   -EINVAL        an address is malformed, a number negative, or the caller is no fiber
+ *   -ENOTSUP       an address of something else than Redis, or with TLS
+ *   -EACCES        Redis wants another user or password
+ *   -EREMOTEIO     Redis answered with an error that will not go away
+ *   -ECONNREFUSED, ...   Redis could not be reached 100 times in turn
+ *   -ENOMEM        there was none to start with, or to take a message on
+ * Context: fiber only; any number of workers in one process.
+ */
+WF_API int wf_celery_worker_run(const struct wf_celery_worker_options *options,
+                                struct wf_error *reterr);
+
+WF_END_DECLS
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program that is a Celery worker, for worker_python.py:
+ *
+ *     worker_program BROKER [BACKEND] [late] [started] [fibers] [processes] [visibility=SECONDS]
+ *                    [concurrency=N] [prefetch=N] [queue=NAME]
+ *
+ * What it logs goes to standard error.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <weft/celery.h>
+#include <weft/json.h>
+#include <weft/main.h>
+#include <weft/processes.h>
+
+WF_TASK(int64_t, add, (int64_t, x), (int64_t, y))
+
+int add(struct wf_task *self, int64_t x, int64_t y, int64_t *ret)
+{
+    return __builtin_add_overflow(x, y, ret) ? wf_task_fail(self, -ERANGE, "the sum is too large")
+                                             : 0;
+}
+WF_TASK_DEFINE(add)
+
+WF_TASK(bool, is_prime, (uint64_t, n))
+
+int is_prime(struct wf_task *self, uint64_t n, bool *ret)
+{
+    (void)self;
+    *ret = n >= 2;
+    for (uint64_t d = 2; *ret && d <= n / d; d++)
+        *ret = n % d != 0;
+    return 0;
+}
+WF_TASK_DEFINE(is_prime)
+
+WF_TASK(wf_none, fail, (const char *, message))
+
+int fail(struct wf_task *self, const char *message, wf_none *ret)
+{
+    (void)ret;
+    return wf_task_fail(self, -EINVAL, "%s", message);
+}
+WF_TASK_DEFINE(fail)
+
+WF_TASK(double, sleeping, (double, seconds))
+
+int sleeping(struct wf_task *self, double seconds, double *ret)
+{
+    (void)self;
+    *ret = seconds;
+    return wf_sleep(wf_after(WF_SECONDS(seconds)));
+}
+WF_TASK_DEFINE(sleeping)
+
+WF_TASK(wf_none, die, (int, status))
+
+int die(struct wf_task *self, int status, wf_none *ret)
+{
+    (void)self, (void)ret;
+    _Exit(status);
+}
+WF_TASK_DEFINE(die)
+
+static void free_text(void *result)
+{
+    free((void *)(uintptr_t)((wf_bytes *)result)->ptr);
+}
+
+/* Any value as a text, as what is passed in does not outlive the call. */
+WF_TASK(wf_bytes, echo, (const struct wf_json *, value))
+
+int echo(struct wf_task *self, const struct wf_json *value, wf_bytes *ret)
+{
+    struct wf_json_writer *w;
+    const char *text;
+    char *copy = NULL;
+    size_t len;
+    (void)self;
+    int err = wf_json_writer_create(NULL, &w);
+    if (err)
+        return err;
+    wf_json_write_value(w, wf_json_root(value));
+    err = wf_json_writer_text(w, &text, &len);
+    if (!err && !(copy = malloc(len)))
+        err = -ENOMEM;
+    if (!err) {
+        memcpy(copy, text, len);
+        *ret = (wf_bytes){copy, len};
+    }
+    wf_json_writer_destroy(w);
+    return err;
+}
+WF_TASK_DEFINE_WITH(echo, .drop_result = free_text)
+
+static void print(void *arg, enum wf_celery_level level, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "%c %s\n", "IWE"[level], line);
+}
+
+struct words {
+    int count;
+    char **words;
+};
+
+static int root(void *arg)
+{
+    const struct words *given = arg;
+    struct wf_celery_worker_options options = {
+        .broker = given->words[1], .log = print, .restore_ns = WF_MILLISECONDS(200)};
+    const char *queue = NULL;
+    bool processes = false, fibers = false;
+    struct wf_error error = {0};
+    for (int i = 2; i < given->count; i++) {
+        const char *word = given->words[i], *value = strchr(word, '=');
+        if (strstr(word, "://"))
+            options.backend = word;
+        else if (strcmp(word, "late") == 0)
+            options.acks_late = true;
+        else if (strcmp(word, "started") == 0)
+            options.track_started = true;
+        else if (strcmp(word, "processes") == 0)
+            processes = true;
+        else if (strcmp(word, "fibers") == 0)
+            fibers = true;
+        else if (value && strncmp(word, "visibility", 10) == 0)
+            options.visibility_ns = WF_SECONDS(atof(value + 1));
+        else if (value && strncmp(word, "concurrency", 11) == 0)
+            options.concurrency = atoi(value + 1);
+        else if (value && strncmp(word, "prefetch", 8) == 0)
+            options.prefetch_multiplier = atoi(value + 1);
+        else if (value && strncmp(word, "queue", 5) == 0)
+            queue = value + 1;
+    }
+    options.queues = &queue;
+    options.queue_count = queue ? 1 : 0;
+    struct wf_executor *pool = NULL;
+    if (processes &&
+        wf_processes_create(&(struct wf_processes_options){.workers = 2}, &pool, &error)) {
+        fprintf(stderr, "E %s\n", error.text);
+        return 1;
+    }
+    options.pool = fibers ? wf_main_executor() : pool;
+    int err = wf_celery_worker_run(&options, &error);
+    wf_executor_destroy(pool);
+    if (err == -ECANCELED)
+        return 0;
+    fprintf(stderr, "E %s\n", error.text);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct words words = {argc, argv};
+    struct wf_error error = {0};
+    if (argc < 2)
+        return 2;
+    int status =
+        wf_main(&(struct wf_main_options){.drain_ns = WF_SECONDS(60)}, root, &words, &error);
+    if (status < 0)
+        fprintf(stderr, "E %s\n", error.text);
+    return status < 0 ? 1 : status;
+}
