@@ -1075,10 +1075,10 @@ static void an_answer_that_lacks_a_piece_is_broken_off(void **state)
     expect(&client, "\r\n\r\n5\r\nfirst\r\n");
     forget(&client);
     (void)hears(&client, NULL);
-    assert_true(failed);
     assert_string_equal(client.text, "");
     hang_up(&client);
     wf_server_destroy(server);
+    assert_true(failed);
 }
 
 static void memory_runs_out_before_serving(void **state)
