@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""The client in C against a real worker of Celery, over a Redis of the test's own.
+
+    client_python.py CLIENT_CALLS       see test/celery/client_calls.c
+
+Without python3-celery, python3-redis or redis-server it is skipped (77).
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PYTHON = "/usr/bin/python3"  # Debian's, for which python3-celery is
+TASKS = '''
+import os
+from celery import Celery
+app = Celery("calls", broker=os.environ["TEST_REDIS"], backend=os.environ["TEST_REDIS"])
+app.conf.worker_hijack_root_logger = False
+
+@app.task(name="t.add")
+def add(x, y=0):
+    return x + y
+
+@app.task(name="t.back")
+def back(value):
+    return value
+
+@app.task(name="t.fail")
+def fail(text):
+    raise ValueError(text)
+
+@app.task(name="t.about", bind=True)
+def about(self):
+    r = self.request
+    return {"root": r.root_id == r.id, "argsrepr": r.argsrepr, "reply_to": len(r.reply_to),
+            "queue": r.delivery_info["routing_key"], "eta": bool(r.eta)}
+'''
+
+
+class Calls(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="weft-client-")
+        cls.socket = os.path.join(cls.folder, "s")
+        cls.url = "redis+socket://" + cls.socket
+        with open(os.path.join(cls.folder, "calls.py"), "w", encoding="utf-8") as file:
+            file.write(TASKS)
+        cls.redis = subprocess.Popen(
+            ["redis-server", "--port", "0", "--save", "", "--dir", cls.folder, "--unixsocket",
+             cls.socket], stdout=subprocess.PIPE, text=True)
+        for line in cls.redis.stdout:
+            if "eady to accept connections" in line:
+                break
+        cls.worker = subprocess.Popen(
+            [PYTHON, "-m", "celery", "-A", "calls", "worker", "-c", "2", "-l", "info",
+             "--without-mingle", "--without-gossip"], cwd=cls.folder, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env={**os.environ, "TEST_REDIS": cls.url, "PYTHONDONTWRITEBYTECODE": "1"})
+        seen = []
+        for line in cls.worker.stderr:
+            seen.append(line)
+            if " ready." in line:
+                break
+        else:
+            raise AssertionError("the worker did not start:\n" + "".join(seen))
+        cls.drain = subprocess.Popen(["cat"], stdin=cls.worker.stderr, stdout=subprocess.DEVNULL)
+
+    @classmethod
+    def tearDownClass(cls):
+        os.killpg(cls.worker.pid, signal.SIGKILL)  # with its pool
+        cls.worker.wait()
+        cls.drain.wait()
+        cls.worker.stderr.close()
+        cls.redis.kill()
+        cls.redis.wait()
+        cls.redis.stdout.close()
+        shutil.rmtree(cls.folder)
+
+    def call(self, name, args, kwargs=None, **options):
+        words = [CALLS, self.url, name, json.dumps(args), json.dumps(kwargs or {})]
+        for option, value in options.items():
+            words += [option, str(value)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        return done.stdout.rstrip("\n")
+
+    def value(self, *args, **options):
+        kind, _, text = self.call(*args, **options).partition(" ")
+        self.assertEqual(kind, "value", text)
+        return json.loads(text)
+
+    def test_values(self):
+        self.assertEqual(self.value("t.add", [2, 3]), 5)
+        self.assertEqual(self.value("t.add", [2], {"y": 40}), 42)
+        for value in ["h\u00e9 \U0001f600 \u0000 \"", 10 ** 40, -(2 ** 63) - 1, 1.0, None, [],
+                      {"a": [True]}]:
+            self.assertEqual(self.value("t.back", [value]), value)
+
+    def test_failures(self):
+        self.assertEqual(self.call("t.fail", ["boom \u00e9"]),
+                         "error EINVAL ValueError: boom \u00e9")
+        self.assertRegex(self.call("t.add", []), r"^error EINVAL TypeError: add\(\) missing 1 ")
+        self.assertEqual(self.call("t.nowhere", []),
+                         "error WF_ETASKFAILED NotRegistered: t.nowhere")
+
+    def test_what_the_worker_is_told(self):
+        self.assertEqual(self.value("t.about", []), {
+            "root": True, "argsrepr": "()", "reply_to": 36, "queue": "celery", "eta": False})
+
+    def test_times(self):
+        self.assertIs(self.value("t.about", [], countdown=0.5)["eta"], True)
+        self.assertEqual(self.call("t.add", [1, 2], expires=-1),
+                         "error ECANCELED TaskRevokedError: expired")
+        self.assertEqual(self.value("t.add", [1, 2], expires=60), 3)
+
+    def test_revoked(self):
+        self.assertEqual(self.call("t.add", [1, 2], countdown=1, revoke=1),
+                         "error ECANCELED TaskRevokedError: revoked")
+
+    def test_ignored(self):
+        self.assertEqual(self.call("t.add", [1, 2], ignore=1, wait=0.5), "nothing")
+
+
+def missing():
+    if not shutil.which("redis-server"):
+        return "redis-server (Debian: redis-server)"
+    for module in "celery", "redis":
+        if subprocess.run([PYTHON, "-c", "import " + module], capture_output=True,
+                          check=False).returncode:
+            return f"Python's {module} (Debian: python3-{module})"
+    return None
+
+
+if __name__ == "__main__":
+    os.environ["PATH"] += ":/usr/sbin"
+    CALLS = os.path.abspath(sys.argv.pop(1))
+    lack = missing()
+    if lack:
+        print("skipped: there is no " + lack)
+        sys.exit(77)
+    unittest.main()
