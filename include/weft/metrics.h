@@ -60,7 +60,7 @@ struct wf_metrics_source {
  *
  * source   NULL, or a struct wf_metrics_source that stays the caller's
  *
- * Returns as wf_response_send.
+ * Returns as wf_response_send, or -EAGAIN when no thread could be started to read /proc.
  * Context: thread or fiber.
  */
 WF_API int wf_serve_metrics(struct wf_request *request, struct wf_response *response, void *source);

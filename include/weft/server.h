@@ -63,7 +63,8 @@ struct wf_access {
 struct wf_server_options {
     size_t head_bytes_max;    /* 16 KiB */
     uint64_t body_bytes_max;  /* of a request: 1 MiB; UINT64_MAX: any */
-    uint32_t connections_max; /* open at a time: 10,000; more wait to be accepted */
+    uint32_t connections_max; /* open at a time: 10,000; more wait to be accepted. Each
+                                 listener but the first may add one */
 
     /*
      * What one client may take, by its address; an IPv6 client is its /64 network. 0: no limit.

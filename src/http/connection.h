@@ -4,8 +4,9 @@
  * answer, one of each, since requests of a connection are answered in turn.
  *
  * Who touches what: everything belongs to the party that serves the connection, which is its fiber,
- * or, while that waits for it, the handler on another executor. Others only read `state`, `idle`
- * and `last_look`, cancel the scope while `state` says LOOKED, and shut the stream down.
+ * or, while that waits for it, the handler on another executor. Others only read `idle` and
+ * `last_look`, turn `state` from WORKS to LOOKED and back, between which they may cancel the scope
+ * and set `client_gone`, cancel `life` under the server's lock, and shut the stream down.
  */
 #ifndef WFI_HTTP_CONNECTION_H
 #define WFI_HTTP_CONNECTION_H
