@@ -220,8 +220,8 @@ static void refuse_as(struct wfi_connection *c, int status, const char *why)
     c->request.head = NULL;
     wfi_response_begin(&c->response, c);
     wf_response_text(&c->response, status, why);
+    tell(c, NULL, status, c->response.body_bytes); /* who has the answer finds it counted */
     wfi_connection_flush(c);
-    tell(c, NULL, status, c->response.body_bytes);
 }
 
 static void refuse(struct wfi_connection *c, int status)
@@ -596,8 +596,8 @@ static void turn_away(struct wfi_connection *c)
     wfi_response_begin(&c->response, c);
     (void)wf_response_header(&c->response, "Retry-After", "1");
     (void)wf_response_text(&c->response, 429, text);
-    (void)wfi_connection_flush(c);
     tell(c, NULL, 429, c->response.body_bytes);
+    (void)wfi_connection_flush(c);
 }
 
 int wfi_serve_connection(struct wf_task *self, struct wfi_connection *c, wf_none *ret)
