@@ -52,7 +52,7 @@ struct wf_tls_options {
  * ret_tls   receives it, to be given to wf_tls_destroy
  *
  * Returns 0, or, with a text that names the file,
- *   -EINVAL     no chain_file, or an unknown version
+ *   -EINVAL     no chain_file, a more_count without `more`, or an unknown version
  *   -ENOENT, -EACCES and others of wf_file_open
  *   WF_EPARSE   what is in the file is no certificate or no key
  *   WF_ETOOBIG  the file is larger than 1 MiB

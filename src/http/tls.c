@@ -292,6 +292,8 @@ int wf_tls_create(const struct wf_tls_options *options, struct wf_tls **ret_tls,
     if (!options || !options->chain_file || (unsigned)options->version_min > WF_TLS_1_3)
         return wf_error_set(reterr, -EINVAL,
                             "TLS takes a file with a certificate, and a version that is known");
+    if (options->more_count && !options->more)
+        return wf_error_set(reterr, -EINVAL, "more_count counts certificates, and `more` is NULL");
     for (size_t i = 0; i < options->more_count; i++)
         if (!options->more[i].chain_file)
             return wf_error_set(reterr, -EINVAL, "a certificate has a chain_file");

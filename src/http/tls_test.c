@@ -127,6 +127,8 @@ static void errors_name_the_file_and_the_rule(void **state)
                                       .more = &(struct wf_tls_certificate){0},
                                       .more_count = 1};
     assert_int_equal(wf_tls_create(&options, &made, NULL), -EINVAL);
+    options.more = NULL;
+    assert_int_equal(wf_tls_create(&options, &made, NULL), -EINVAL);
     assert_int_equal(ERR_peek_error(), 0);
     wf_tls_destroy(NULL);
 }
