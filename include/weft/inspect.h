@@ -167,10 +167,11 @@ struct wf_seen_process {
 };
 
 /*
- * Worker processes of all processes executors. Their memory is read from /proc.
+ * Worker processes of all processes executors. Their memory is read from /proc, a file of the
+ * kernel's own for each.
  *
  * Returns as said above.
- * Context: any, never blocks; any number of callers.
+ * Context: any, never blocks for long; any number of callers.
  */
 WF_API size_t wf_inspect_processes(struct wf_inspect_cursor *cursor,
                                    struct wf_seen_process *ret_processes, size_t room);
