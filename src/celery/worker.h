@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's own parts, for its files alone:
+ *
+ *   worker.c          options, start, taking, shutdown
+ *   worker_job.c      a message from its first look to its acknowledgement
+ *   worker_result.c   what is stored of its end
+ */
+#ifndef WFI_CELERY_WORKER_H
+#define WFI_CELERY_WORKER_H
+
+#include <weft/celery.h>
+
+#include <weft/event.h>
+#include <weft/mutex.h>
+#include <weft/scope.h>
+#include <weft/semaphore.h>
+
+#include "base/atomic.h"
+#include "base/list.h"
+#include "celery/message.h"
+#include "celery/redis_broker.h"
+#include "celery/result.h"
+#include "celery/store.h"
+
+/* For giving a message back; what is not back by then is so when it counts as lost. */
+#define WFI_GIVE_BACK_NS WF_SECONDS(10)
+/* After memory ran out. */
+#define WFI_PAUSE_NS WF_MILLISECONDS(20)
+
+struct wfi_worker {
+    const struct wf_celery_worker_options *options;
+    char name[128];
+    uint64_t concurrency, prefetch_max;
+    struct wf_executor *pool;
+    bool own_pool;
+    struct wfi_redis_broker *broker;
+    struct wfi_store *store; /* NULL: results are not stored */
+    struct wf_semaphore prefetch, slots, storing;
+    struct wf_scope *scope;       /* of consume and messages */
+    WFI_ATOMIC(bool) stopping;    /* see worker.c, as for the next two */
+    WFI_ATOMIC(size_t) not_begun; /* messages, and consume */
+    struct wf_event wake;         /* serve */
+    struct wf_mutex lock;
+    struct wfi_list left;  /* jobs that were not begun; under the lock */
+    int broker_err;        /* of keep, read after it has ended */
+    struct wf_error error; /* the same */
+};
+
+/* A message. Its fiber's alone, until it is settled. */
+struct wfi_job {
+    struct wfi_link link; /* in `left` */
+    struct wfi_worker *worker;
+    struct wfi_redis_message *message; /* NULL once it is acknowledged or given back */
+    struct wfi_message_in in;
+    uint64_t number; /* in the order in which they were taken */
+    bool begun, has_permit, has_slot;
+};
+
+/* ---- worker.c ---- */
+
+/* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
+void wfi_worker_lock(struct wfi_worker *worker);
+void wfi_worker_unlock(struct wfi_worker *worker);
+
+/* A line for the log. */
+void wfi_worker_say(struct wfi_worker *worker, enum wf_celery_level level, const char *format, ...)
+    WF_PRINTF(3, 4);
+
+/* Since 1970. */
+int64_t wfi_worker_now_us(void);
+
+/* Somebody fewer that is not begun. */
+void wfi_worker_count_begun(struct wfi_worker *worker);
+
+/* ---- worker_job.c ---- */
+
+/* Starts the fiber of a message that was taken, and has a permit of prefetch. */
+void wfi_job_start(struct wfi_worker *worker, struct wfi_redis_message *message, uint64_t number);
+
+/* It is done with, as far as the broker is concerned. Once; later calls do nothing. */
+void wfi_job_acknowledge(struct wfi_job *job);
+
+void wfi_job_destroy(struct wfi_job *job);
+
+/* ---- worker_result.c ---- */
+
+/* Stores a result, unless none is wanted. A failure to do so is logged, and that is all: the task
+ * is done, and nobody is left to tell. */
+void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
+                   const struct wfi_json_piece *result);
+
+void wfi_job_store_started(struct wfi_job *job);
+
+/* Stores the value of a task, which is dropped. */
+void wfi_job_succeed(struct wfi_job *job, const struct wf_task_type *type, void *result);
+
+/* Stores an exception as FAILURE or REVOKED: with a text or none, of an error, of a hard limit. */
+void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *module,
+                  const char *type, const char *text);
+void wfi_job_fail_with(struct wfi_job *job, enum wfi_task_state state,
+                       const struct wf_error *error);
+void wfi_job_fail_for_time(struct wfi_job *job);
+
+#endif

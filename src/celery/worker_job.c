@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A message of the worker, from its first look to its acknowledgement: what it is, whether it has
+ * expired, its eta, a slot, the task's run within its limits.
+ */
+#include "celery/worker.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "celery/arguments.h"
+
+/* The wall clock may be set while a message waits for its eta: it is looked at so often. */
+#define ETA_LOOK_NS WF_SECONDS(10)
+/* A result up to this size needs no memory of its own. */
+#define RESULT_WORDS 16
+
+WF_TASK(wf_none, wfi_celery_message, (struct wfi_job *, job))
+
+/* ---- a message's permits ---- */
+
+static void give_permit_up(struct wfi_job *job)
+{
+    if (job->has_permit)
+        (void)wf_semaphore_release(&job->worker->prefetch, 1);
+    job->has_permit = false;
+}
+
+static void give_slot_up(struct wfi_job *job)
+{
+    if (job->has_slot)
+        (void)wf_semaphore_release(&job->worker->slots, 1);
+    job->has_slot = false;
+}
+
+void wfi_job_acknowledge(struct wfi_job *job)
+{
+    if (job->message)
+        wfi_redis_broker_acknowledge(job->worker->broker, job->message);
+    job->message = NULL;
+    give_permit_up(job);
+}
+
+static void begin(struct wfi_job *job)
+{
+    job->begun = true;
+    wfi_worker_count_begun(job->worker);
+}
+
+void wfi_job_destroy(struct wfi_job *job)
+{
+    wfi_message_in_reset(&job->in);
+    wfi_free(job);
+}
+
+/* drop_args of a message's task. */
+static void settle(void *args)
+{
+    struct wfi_job *job = ((struct wfi_celery_message_args *)args)->job;
+    struct wfi_worker *worker = job->worker;
+    give_slot_up(job);
+    give_permit_up(job);
+    if (job->begun || !job->message) {
+        const bool begun = job->begun;
+        wfi_job_destroy(job);
+        if (!begun)
+            wfi_worker_count_begun(worker);
+        return;
+    }
+    wfi_worker_lock(worker);
+    wfi_list_push_back(&worker->left, &job->link);
+    wfi_worker_unlock(worker);
+    wfi_worker_count_begun(worker);
+}
+
+/* Gives the slot up, once the result that is to be stored has its place. */
+static void leave_slot(struct wfi_job *job)
+{
+    int err = wf_semaphore_acquire(&job->worker->storing, 1, WF_FOREVER);
+    wfi_assert(!err, "a message that is begun is shielded");
+    give_slot_up(job);
+}
+
+static void leave_storing(struct wfi_job *job)
+{
+    (void)wf_semaphore_release(&job->worker->storing, 1);
+}
+
+/* ---- running a task ---- */
+
+static wf_deadline limit_after(double seconds)
+{
+    return seconds > 0 && seconds < 9e9 ? wf_after(WF_SECONDS(seconds)) : WF_FOREVER;
+}
+
+/* Waits for the task, asking it to stop at its limits. Returns whether its end still counts: not
+ * beyond the hard limit, where what is stored is stored at once. */
+static bool wait_within_limits(struct wfi_job *job, struct wf_future *f, bool *ret_soft)
+{
+    const wf_deadline soft = limit_after(job->in.message.soft_s);
+    const wf_deadline hard = limit_after(job->in.message.hard_s);
+    *ret_soft = false;
+    int err = wf_future_wait(f, wf_earlier(soft, hard));
+    if (err == -ETIMEDOUT) {
+        *ret_soft = soft.ns < hard.ns;
+        (void)wf_future_cancel(f);
+        if (*ret_soft)
+            err = wf_future_wait(f, hard);
+    }
+    if (err != -ETIMEDOUT)
+        return true;
+    wfi_job_fail_for_time(job);
+    wfi_job_acknowledge(job);
+    (void)wf_future_wait(f, WF_FOREVER);
+    return false;
+}
+
+static void run_bound(struct wfi_job *job, const struct wf_task_type *type, void *args)
+{
+    struct wfi_worker *worker = job->worker;
+    max_align_t room[RESULT_WORDS];
+    void *result = room;
+    struct wf_error error = {0};
+    bool soft;
+    if (type->result_bytes > sizeof room || type->align > _Alignof(max_align_t))
+        result = wfi_zalloc_aligned(type->align > 16 ? type->align : 16, type->result_bytes);
+    if (!result) {
+        wf_error_set(&error, -ENOMEM, NULL);
+        wfi_job_fail_with(job, WFI_STATE_FAILURE, &error);
+        return;
+    }
+    if (!worker->options->acks_late)
+        wfi_job_acknowledge(job);
+    if (worker->options->track_started)
+        wfi_job_store_started(job);
+    struct wf_future *f = wf_submit(worker->pool, type, NULL, args);
+    const bool counts = wait_within_limits(job, f, &soft);
+    const bool canceled = wf_future_state(f) == WF_FUTURE_CANCELED;
+    int err = wf_future_result(&f, result, WF_FOREVER, &error);
+    leave_slot(job);
+    if (!counts && !err && type->drop_result)
+        type->drop_result(result);
+    else if (counts && !err)
+        wfi_job_succeed(job, type, result);
+    else if (counts && canceled && soft)
+        wfi_job_fail(job, WFI_STATE_FAILURE, "billiard.exceptions", "SoftTimeLimitExceeded", NULL);
+    else if (counts)
+        wfi_job_fail_with(job, canceled ? WFI_STATE_REVOKED : WFI_STATE_FAILURE, &error);
+    leave_storing(job);
+    if (result != room)
+        wfi_free(result);
+}
+
+static bool asks_for(const struct wfi_json_piece *piece)
+{
+    return !wfi_json_piece_is_null(piece) &&
+           !(wf_json_type(piece->value) == WF_JSON_ARRAY && wf_json_count(piece->value) == 0);
+}
+
+/* What of the canvas the message asks for; NULL: nothing. */
+static const char *canvas_of(const struct wfi_message *m)
+{
+    return asks_for(&m->callbacks)  ? "callbacks (link)"
+           : asks_for(&m->errbacks) ? "errbacks (link_error)"
+           : asks_for(&m->chain)    ? "a chain"
+           : asks_for(&m->chord)    ? "a chord"
+                                    : NULL;
+}
+
+/* With a slot. */
+static void run(struct wfi_job *job, const struct wf_task_type *type)
+{
+    const struct wfi_message *m = &job->in.message;
+    struct wfi_arguments arguments = {0};
+    struct wf_error error = {0};
+    const char *exc = "MemoryError", *module = "builtins";
+    int err = wfi_message_read_body(&job->in, 0, &error);
+    if (err == WFI_MESSAGE_FAIL) {
+        exc = job->in.exc_type;
+        module = job->in.exc_module;
+    } else if (!err && canvas_of(m)) {
+        exc = "NotImplementedError";
+        err = wf_error_set(&error, -ENOTSUP, "this worker does not carry out %s", canvas_of(m));
+    } else if (!err) {
+        err = wfi_arguments_bind(type, m->args.value, m->kwargs.value, &arguments, &exc, &error);
+    }
+    if (!err)
+        run_bound(job, type, arguments.args);
+    else
+        wfi_job_fail(job, WFI_STATE_FAILURE, module, exc, error.text);
+    wfi_arguments_fini(&arguments);
+}
+
+/* ---- a message ---- */
+
+static bool is_expired(const struct wfi_message *m)
+{
+    return m->expires && wfi_worker_now_us() > m->expires_us;
+}
+
+/* Until its eta. Returns 0 or -ECANCELED. */
+static int wait_for_eta(struct wfi_job *job)
+{
+    const struct wfi_message *m = &job->in.message;
+    int err = 0;
+    for (int64_t now; !err && m->eta && m->eta_us > (now = wfi_worker_now_us());) {
+        const int64_t left_us = m->eta_us - now;
+        give_permit_up(job);
+        err = wf_sleep(wf_after(left_us < ETA_LOOK_NS / 1000 ? left_us * 1000 : ETA_LOOK_NS));
+    }
+    return err;
+}
+
+/* The task of this name, if it can be called from outside; those of the library's own cannot. */
+static const struct wf_task_type *find_task(struct wfi_worker *worker, const char *name)
+{
+    struct wf_error error;
+    const struct wf_task_type *type = strncmp(name, "wfi_", 4) == 0 ? NULL : wf_task_find(name);
+    if (type && !type->call)
+        return NULL;
+    if (!type || !wfi_arguments_check(type, &error))
+        return type;
+    wfi_worker_say(worker, WF_CELERY_ERROR, "task %.100s cannot be called: %s", name, error.text);
+    return NULL;
+}
+
+/* Ends a message without its task. */
+static void refuse(struct wfi_job *job, enum wfi_task_state state, const char *type,
+                   const char *text)
+{
+    begin(job);
+    WF_SHIELD(WF_FOREVER) {
+        wfi_job_fail(job, state, "celery.exceptions", type, text);
+        wfi_job_acknowledge(job);
+    }
+}
+
+/* Ends a message that is none. */
+static void drop(struct wfi_job *job, const struct wf_error *error)
+{
+    begin(job);
+    wfi_worker_say(job->worker, WF_CELERY_ERROR, "a message of queue %.100s is dropped: %s",
+                   job->message->queue, error->text);
+    wfi_job_acknowledge(job);
+}
+
+/* There was no memory to look at it: somebody may have. */
+static void pass_on(struct wfi_job *job)
+{
+    begin(job);
+    wfi_worker_say(job->worker, WF_CELERY_ERROR, "out of memory: a message goes back to its queue");
+    WF_SHIELD(WF_FOREVER) {
+        (void)wf_sleep(wf_after(WFI_PAUSE_NS));
+        (void)wfi_redis_broker_give_back(job->worker->broker, job->message, false,
+                                         wf_after(WFI_GIVE_BACK_NS));
+        job->message = NULL;
+    }
+}
+
+int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
+{
+    struct wfi_worker *worker = job->worker;
+    const struct wfi_message *m = &job->in.message;
+    struct wf_error error = {0};
+    (void)self, (void)ret;
+    int fate = wfi_message_read_redis(job->message->text, job->message->len, &job->in, &error);
+    if (fate == -ENOMEM) {
+        pass_on(job);
+        return 0;
+    }
+    if (fate != WFI_MESSAGE_RUN) {
+        drop(job, &error);
+        return 0;
+    }
+    const struct wf_task_type *type = find_task(worker, m->task);
+    if (!type) {
+        refuse(job, WFI_STATE_FAILURE, "NotRegistered", m->task);
+        return 0;
+    }
+    if (!is_expired(m)) {
+        if (wait_for_eta(job) || wf_semaphore_acquire(&worker->slots, 1, WF_FOREVER))
+            return 0; /* settle sees to it */
+        job->has_slot = true;
+        if (wfi_load(&worker->stopping))
+            return 0;
+    }
+    if (is_expired(m)) {
+        refuse(job, WFI_STATE_REVOKED, "TaskRevokedError", "expired");
+        return 0;
+    }
+    begin(job);
+    WF_SHIELD(WF_FOREVER) {
+        run(job, type);
+        wfi_job_acknowledge(job);
+    }
+    return 0;
+}
+WF_TASK_DEFINE_WITH(wfi_celery_message, .drop_args = settle)
+
+void wfi_job_start(struct wfi_worker *worker, struct wfi_redis_message *message, uint64_t number)
+{
+    struct wfi_job *job = wfi_zalloc(sizeof *job);
+    if (!job) {
+        wfi_worker_say(worker, WF_CELERY_ERROR, "out of memory: a message goes back to its queue");
+        WF_SHIELD(WF_FOREVER) {
+            (void)wfi_redis_broker_give_back(worker->broker, message, false,
+                                             wf_after(WFI_GIVE_BACK_NS));
+        }
+        (void)wf_semaphore_release(&worker->prefetch, 1);
+        return;
+    }
+    *job = (struct wfi_job){
+        .worker = worker, .message = message, .number = number, .has_permit = true};
+    wfi_fetch_add(&worker->not_begun, 1);
+    (void)wfi_celery_message_go(worker->scope, job); /* refused, it is settled */
+}
