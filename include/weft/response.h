@@ -157,9 +157,9 @@ struct wf_sse {
 };
 
 /*
- * Sends a server-sent event, at once. The first begins the answer, with status 200 and
- * text/event-stream. When the client goes away the handler is cancelled, so it just goes on until a
- * call fails.
+ * Sends a server-sent event, at once. The first begins the answer, with status 200,
+ * text/event-stream and, unless the handler has given another, Cache-Control: no-cache. When the
+ * client goes away the handler is cancelled, so it just goes on until a call fails.
  *
  * Returns as above; -EINVAL too for an event or id of several lines.
  * Context: thread or fiber.

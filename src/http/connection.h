@@ -253,6 +253,8 @@ void wfi_response_fini(struct wf_response *response);
 int wfi_response_end(struct wf_response *response);
 /* Whether the client knows no other end of the body. */
 bool wfi_response_ends_with_the_connection(const struct wf_response *response);
+/* Whether it has a field of this name, by its handler. */
+bool wfi_response_has(const struct wf_response *response, const char *name);
 /* Adds a field that is known to be one; there has to be room. */
 int wfi_response_add(struct wf_response *response, struct wfi_text name, struct wfi_text value);
 /* The next bytes of the body, as they are sent: framed and collected. */

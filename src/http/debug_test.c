@@ -380,6 +380,8 @@ static void events_come_until_either_side_ends(void **state)
     begin_events(server, &stream);
     follow(stream, 2, &text);
     expect(wfi_buffer_text(&text), "Content-Type: text/event-stream\r\n");
+    expect(wfi_buffer_text(&text), "Cache-Control: no-store\r\n");
+    assert_int_equal(occurrences(wfi_buffer_text(&text), "Cache-Control:"), 1);
     expect(wfi_buffer_text(&text), "retry: 1000\n");
     expect(wfi_buffer_text(&text), "\"recent\":{\"count\":"); /* in the second */
     wf_stream_close(stream);

@@ -59,14 +59,6 @@ static bool lists(const struct wf_response *response, const char *name, const ch
     return false;
 }
 
-static bool has(const struct wf_response *response, const char *name)
-{
-    for (size_t i = 0; i < response->field_count; i++)
-        if (wfi_text_is_nocase(name_of(response, i), name))
-            return true;
-    return false;
-}
-
 enum wfi_gzip_choice wfi_response_choose_gzip(struct wf_response *response, const char *type,
                                               int64_t len)
 {
@@ -76,7 +68,8 @@ enum wfi_gzip_choice wfi_response_choose_gzip(struct wf_response *response, cons
     if ((len >= 0 && len < WORTH_BYTES) || !type || !head || c->server->options.no_gzip ||
         (route && route->given.no_gzip) ||
         !wfi_media_type_is_compressible((struct wfi_text){type, strlen(type)}) ||
-        has(response, "content-encoding") || has(response, "content-range") ||
+        wfi_response_has(response, "content-encoding") ||
+        wfi_response_has(response, "content-range") ||
         lists(response, "cache-control", "no-transform"))
         return WFI_GZIP_NEVER;
     return wfi_encoding_choose(head, true) == WFI_ENCODING_GZIP ? WFI_GZIP_YES

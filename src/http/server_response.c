@@ -321,6 +321,17 @@ static int put_event(struct wfi_buffer *text, const struct wf_sse *event)
     return err ? err : wfi_buffer_append_byte(text, '\n');
 }
 
+bool wfi_response_has(const struct wf_response *response, const char *name)
+{
+    for (size_t i = 0; i < response->field_count; i++) {
+        const struct wfi_text own = {response->texts.data + response->fields[i].at,
+                                     response->fields[i].name_len};
+        if (wfi_text_is_nocase(own, name))
+            return true;
+    }
+    return false;
+}
+
 int wf_response_event(struct wf_response *response, const struct wf_sse *event)
 {
     struct wfi_buffer text = {0};
@@ -328,7 +339,8 @@ int wf_response_event(struct wf_response *response, const struct wf_sse *event)
     if (!event->data || !is_one_line(event->event) || !is_one_line(event->id))
         return -EINVAL;
     if (response->state == WFI_RESPONSE_NONE) {
-        err = wf_response_header(response, "Cache-Control", "no-cache");
+        if (!wfi_response_has(response, "Cache-Control"))
+            err = wf_response_header(response, "Cache-Control", "no-cache");
         if (!err)
             err = wf_response_begin(response, 200, "text/event-stream", -1);
         response->events = !err;
