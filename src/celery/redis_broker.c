@@ -815,6 +815,19 @@ int wfi_redis_warden(struct wf_task *self, struct wfi_redis_broker *broker, stru
 }
 WF_TASK_DEFINE(wfi_redis_warden)
 
+/* Of what the server could not parse it keeps nothing: it goes back as a new message does. */
+static int push_back(struct wfi_redis *redis, const struct wfi_redis_restored *restored,
+                     const struct wfi_buffer *key, bool front, wf_deadline deadline,
+                     struct wf_error *reterr)
+{
+    struct wfi_redis_batch batch = {0};
+    wfi_redis_add(&batch, front ? "RPUSH %b %b" : "LPUSH %b %b", key->data, key->len,
+                  restored->text, restored->len);
+    int err = wfi_redis_call(redis, &batch, NULL, deadline, reterr);
+    wfi_redis_batch_fini(&batch);
+    return err;
+}
+
 int wfi_redis_broker_give_back(struct wfi_redis_broker *broker, struct wfi_redis_message *message,
                                bool front, wf_deadline deadline)
 {
@@ -823,21 +836,21 @@ int wfi_redis_broker_give_back(struct wfi_redis_broker *broker, struct wfi_redis
     struct wf_error error = {0};
     struct wfi_redis *redis = hold(broker);
     int err = redis ? 0 : -ENOTCONN;
-    if (!err && message->tag[0]) {
+    if (!err)
         err = wfi_buffer_append_byte(&entry, '[');
-        if (!err)
-            err = wfi_buffer_append(&entry, message->text, message->len);
-        if (!err)
-            err = wfi_buffer_append_text(&entry, ", \"\", \"\"]");
-        if (!err)
-            err = wfi_redis_restore_entry(entry.data, entry.len, &restored);
-        if (!err)
-            err = wfi_redis_queue_key(&key, broker->prefix, message->queue,
-                                      wfi_redis_step(restored.priority));
-        if (!err)
-            err =
-                put_back(broker, redis, message->tag, &restored, &key, "", front, deadline, &error);
-    }
+    if (!err)
+        err = wfi_buffer_append(&entry, message->text, message->len);
+    if (!err)
+        err = wfi_buffer_append_text(&entry, ", \"\", \"\"]");
+    if (!err)
+        err = wfi_redis_restore_entry(entry.data, entry.len, &restored);
+    if (!err)
+        err = wfi_redis_queue_key(&key, broker->prefix, message->queue,
+                                  wfi_redis_step(restored.priority));
+    if (!err && message->tag[0])
+        err = put_back(broker, redis, message->tag, &restored, &key, "", front, deadline, &error);
+    else if (!err)
+        err = push_back(redis, &restored, &key, front, deadline, &error);
     if (redis)
         release(broker);
     wfi_buffer_reset(&entry);
