@@ -73,6 +73,9 @@ void wfi_worker_say(struct wfi_worker *worker, enum wf_celery_level level, const
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    /* Names and texts of a message are anybody's: none of them begins a line of its own. */
+    for (char *at = line; *at; at++)
+        *at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at;
     worker->options->log(worker->options->log_arg, level, line);
 }
 
