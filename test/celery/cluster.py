@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""What tests of workers share: a Redis of their own, worker programs, and messages made by hand.
+
+For /usr/bin/python3, for which Debian's python3-redis is. The importing program exits 77 when that,
+or redis-server, is missing."""
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+try:
+    import redis
+except ImportError as missing:
+    print(f"{missing} (Debian: python3-redis)")
+    sys.exit(77)
+if not shutil.which("redis-server"):
+    print("no redis-server (Debian: redis-server)")
+    sys.exit(77)
+
+PATIENCE_S = 60  # only a test that has failed already gets there
+SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
+# A child is killed when the test ends, however that comes.
+WITH_US = ["setpriv", "--pdeathsig", "KILL"]
+
+
+def wait_until(condition, what, patience_s=PATIENCE_S):
+    end = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"never: {what}")
+        time.sleep(0.01)
+
+
+class Redis:
+    """On a Unix socket in a folder of its own; with `durable` it keeps on disk what it has
+    answered, and can be killed and started again."""
+
+    def __init__(self, durable=False, extra=()):
+        self.folder = tempfile.mkdtemp(prefix="weft-redis-")
+        self.socket = os.path.join(self.folder, "s")
+        self.url = f"redis+socket://{self.socket}"
+        self.words = ["--appendonly", "yes", "--appendfsync", "always"] if durable else [
+            "--appendonly", "no"]
+        self.words += extra
+        self.process = None
+        self.start()
+        self.client = redis.Redis(unix_socket_path=self.socket)
+
+    def start(self):
+        self.process = subprocess.Popen(
+            WITH_US + ["redis-server", "--port", "0", "--save", "", "--dir", self.folder,
+                       "--unixsocket", self.socket, *self.words],
+            stdout=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if "eady to accept connections" in line:
+                return
+        raise RuntimeError("redis-server did not become ready")
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+
+    def close(self):
+        self.client.close()
+        self.kill()
+        shutil.rmtree(self.folder)
+
+
+class Worker:
+    """A worker program, whose log is kept in a file."""
+
+    def __init__(self, program, *words):
+        self.log = tempfile.TemporaryFile("a+", errors="backslashreplace")
+        self.process = subprocess.Popen(WITH_US + [program, *words], stderr=self.log)
+
+    def lines(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def peak_kib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+    def end(self, number=signal.SIGTERM):
+        """Returns the exit status and what was logged."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(PATIENCE_S)
+        text = self.lines()
+        self.log.close()
+        return status, text
+
+
+def body_of(*args, **kwargs):
+    return json.dumps([args, kwargs, {"callbacks": None, "errbacks": None, "chain": None,
+                                      "chord": None}]).encode()
+
+
+def message(task, task_id, content, headers=None, properties=None, **envelope):
+    """The envelope of a task's message, to be changed and dumped; content is the body, bytes."""
+    return {
+        "body": base64.b64encode(content).decode(), "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": task, "id": task_id, "shadow": None, "eta": None,
+                    "expires": None, "group": None, "group_index": None, "retries": 0,
+                    "timelimit": [None, None], "root_id": task_id, "parent_id": None,
+                    "argsrepr": "()", "kwargsrepr": "{}", "origin": "gen1@test",
+                    "ignore_result": False} | (headers or {}),
+        "properties": {"correlation_id": task_id, "reply_to": str(uuid.uuid4()),
+                       "delivery_mode": 2, "delivery_info": {"exchange": "",
+                                                             "routing_key": "celery"},
+                       "priority": 0, "body_encoding": "base64",
+                       "delivery_tag": str(uuid.uuid4())} | (properties or {}),
+    } | envelope
+
+
+def text_of(task, task_id, content, headers=None, properties=None, **envelope):
+    return json.dumps(message(task, task_id, content, headers, properties, **envelope))
