@@ -6,6 +6,7 @@
  *       sender     sends what was acknowledged, all that there is in one command
  *       warden     renews what is held, and puts back what others lost
  *       watchers   one for each list of each queue, with a connection of its own
+ *       listener   where there is a channel to listen to, with a connection of its own
  *     take       the consumer's: moves messages from the lists, by a script, in one step
  *
  * Waiting for a message: a script cannot wait, and what waits (BRPOP) takes the message off its
@@ -56,6 +57,9 @@
 #define LAST_NS WF_SECONDS(5)
 /* Tags in one command. */
 #define TAGS_MAX 500
+/* Of an act whose connection broke: so often again, and a pause where the server cannot now. */
+#define ACTS_MAX 3
+#define ACT_PAUSE_NS WF_MILLISECONDS(200)
 /* Lost messages looked at in one go. */
 #define RESTORE_MAX 100
 
@@ -76,17 +80,24 @@ struct queue {
     bool removed; /* its name stays, as messages point to it */
 };
 
+struct binding {
+    struct wfi_link link;
+    bool sent; /* by this connection */
+    char *key;
+    struct wfi_buffer member;
+};
+
 struct wfi_redis_broker {
     struct wfi_celery_url url;
     struct wfi_redis_broker_options options;
-    char *prefix, *unacked, *unacked_index;
+    char *prefix, *unacked, *unacked_index, *listen;
     struct wf_mutex lock;
     /* under the lock */
     struct wfi_redis *redis; /* NULL while there is none */
     int holders;
     int fatal;
     struct wf_error fatal_error;
-    struct wfi_list queues;
+    struct wfi_list queues, bindings;
     size_t turn;           /* which queue is read first */
     struct wfi_list live;  /* messages, by `live`, as in the next two */
     struct wfi_list acked; /* to be told */
@@ -104,6 +115,7 @@ WF_TASK(wf_none, wfi_redis_sender, (struct wfi_redis_broker *, broker), (struct 
 WF_TASK(wf_none, wfi_redis_warden, (struct wfi_redis_broker *, broker), (struct wfi_redis *, redis))
 WF_TASK(wf_none, wfi_redis_watcher, (struct wfi_redis_broker *, broker), (struct queue *, queue),
         (int, step))
+WF_TASK(wf_none, wfi_redis_listener, (struct wfi_redis_broker *, broker))
 
 /* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
 static void lock(struct wfi_redis_broker *broker)
@@ -407,6 +419,75 @@ int wfi_redis_broker_remove_queue(struct wfi_redis_broker *broker, const char *n
     return err;
 }
 
+static void destroy_binding(struct binding *binding)
+{
+    wfi_buffer_reset(&binding->member);
+    wfi_free(binding->key);
+    wfi_free(binding);
+}
+
+static struct binding *create_binding(const struct wfi_redis_broker *broker, const char *exchange,
+                                      const char *routing_key, const char *queue)
+{
+    struct binding *binding = wfi_zalloc(sizeof *binding);
+    struct wfi_buffer key = {0};
+    if (!binding)
+        return NULL;
+    if (!wfi_buffer_printf(&key, "%s_kombu.binding.%s", broker->prefix, exchange))
+        binding->key = wfi_buffer_take(&key, NULL);
+    wfi_buffer_reset(&key);
+    if (binding->key && !wfi_redis_binding(&binding->member, routing_key, "", queue))
+        return binding;
+    destroy_binding(binding);
+    return NULL;
+}
+
+int wfi_redis_broker_bind(struct wfi_redis_broker *broker, const char *exchange,
+                          const char *routing_key, const char *queue)
+{
+    if (strstr(routing_key, WFI_REDIS_SEPARATOR) || strstr(queue, WFI_REDIS_SEPARATOR))
+        return -EINVAL;
+    struct binding *binding = create_binding(broker, exchange, routing_key, queue);
+    if (!binding)
+        return -ENOMEM;
+    lock(broker);
+    wfi_list_push_back(&broker->bindings, &binding->link);
+    unlock(broker);
+    wf_event_set(&broker->changed);
+    return 0;
+}
+
+/* Tells the server those that this connection has not told. */
+static int send_bindings(struct wfi_redis_broker *broker, struct wfi_redis *redis,
+                         struct wf_error *reterr)
+{
+    struct wfi_redis_batch batch = {0};
+    lock(broker);
+    struct wfi_link *link = wfi_list_first(&broker->bindings);
+    for (; link; link = wfi_list_next(&broker->bindings, link)) {
+        struct binding *binding = wfi_container_of(link, struct binding, link);
+        if (!binding->sent)
+            wfi_redis_add(&batch, "SADD %s %b", binding->key, binding->member.data,
+                          binding->member.len);
+        binding->sent = true;
+    }
+    unlock(broker);
+    int err = batch.count || batch.err
+                  ? wfi_redis_call(redis, &batch, NULL, wf_after(CALL_NS), reterr)
+                  : 0;
+    wfi_redis_batch_fini(&batch);
+    return err;
+}
+
+static void forget_bindings(struct wfi_redis_broker *broker)
+{
+    lock(broker);
+    struct wfi_link *link = wfi_list_first(&broker->bindings);
+    for (; link; link = wfi_list_next(&broker->bindings, link))
+        wfi_container_of(link, struct binding, link)->sent = false;
+    unlock(broker);
+}
+
 /* ---- taking ---- */
 
 /* The queues as they stand, those in use, the next one first each time. Under the lock; returns
@@ -589,6 +670,45 @@ int wfi_redis_watcher(struct wf_task *self, struct wfi_redis_broker *broker, str
     return err == -ECANCELED || !err ? err : wf_task_fail_with(self, &error);
 }
 WF_TASK_DEFINE(wfi_redis_watcher)
+
+/* ---- listening ---- */
+
+static int listen_once(struct wfi_redis_broker *broker, struct wfi_redis *redis,
+                       struct wf_error *reterr)
+{
+    redisReply *reply;
+    int err = wfi_redis_receive(redis, &reply, WF_FOREVER, reterr);
+    if (err)
+        return err;
+    if (reply->type == REDIS_REPLY_ERROR)
+        err = wf_error_set(reterr, -EREMOTEIO, "%.300s", reply->str);
+    else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+             reply->element[0]->type == REDIS_REPLY_STRING &&
+             strcmp(reply->element[0]->str, "message") == 0 &&
+             reply->element[2]->type == REDIS_REPLY_STRING)
+        broker->options.heard(broker->options.arg, reply->element[2]->str, reply->element[2]->len);
+    freeReplyObject(reply);
+    return err;
+}
+
+int wfi_redis_listener(struct wf_task *self, struct wfi_redis_broker *broker, wf_none *ret)
+{
+    struct wfi_redis *redis;
+    struct wfi_redis_batch batch = {0};
+    struct wf_error error = {0};
+    (void)ret;
+    int err = wfi_redis_open(&broker->url, NULL, &redis, wf_after(CONNECT_NS), &error);
+    if (err)
+        return err == -ECANCELED ? err : wf_task_fail_with(self, &error);
+    wfi_redis_add(&batch, "SUBSCRIBE %s", broker->listen);
+    err = wfi_redis_send(redis, &batch, &error);
+    while (!err)
+        err = listen_once(broker, redis, &error);
+    wfi_redis_batch_fini(&batch);
+    wfi_redis_close(redis);
+    return err == -ECANCELED ? err : wf_task_fail_with(self, &error);
+}
+WF_TASK_DEFINE(wfi_redis_listener)
 
 /* ---- telling what was acknowledged ---- */
 
@@ -894,16 +1014,24 @@ static int serve(struct wfi_redis_broker *broker, struct wfi_redis *redis, struc
     struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
     (void)wfi_redis_sender_go(scope, broker, redis);
     (void)wfi_redis_warden_go(scope, broker, redis);
+    if (broker->listen)
+        (void)wfi_redis_listener_go(scope, broker);
     replace(broker, redis);
     wf_event_set(&broker->arrived); /* take looks again */
+    struct wf_error error = {0};
     int err = 0;
     while (!err && wfi_redis_is_open(redis)) {
         start_watchers(broker, scope);
-        err = wf_event_wait(&broker->changed, WF_FOREVER);
+        err = send_bindings(broker, redis, &error);
+        if (err)
+            report(broker, redis, &error);
+        else
+            err = wf_event_wait(&broker->changed, WF_FOREVER);
         wf_event_clear(&broker->changed);
     }
     wf_scope_cancel(scope);
     err = wf_scope_close(scope, reterr);
+    forget_bindings(broker);
     replace(broker, NULL);
     wf_event_set(&broker->arrived); /* take waits for the next connection */
     forget_watchers(broker);
@@ -989,10 +1117,13 @@ int wfi_redis_broker_create(const struct wfi_redis_broker_options *options,
                            options->unacked_index_key ? options->unacked_index_key
                                                       : "unacked_index"))
         broker->unacked_index = wfi_buffer_take(&index, NULL);
+    if (options->listen)
+        broker->listen = wfi_strdup(options->listen);
     wfi_buffer_reset(&unacked);
     wfi_buffer_reset(&index);
     wf_mutex_init(&broker->lock);
-    if (!broker->prefix || !broker->unacked || !broker->unacked_index) {
+    if (!broker->prefix || !broker->unacked || !broker->unacked_index ||
+        (options->listen && !broker->listen)) {
         wfi_redis_broker_destroy(broker);
         return wf_error_set(reterr, -ENOMEM, NULL);
     }
@@ -1014,6 +1145,8 @@ void wfi_redis_broker_destroy(struct wfi_redis_broker *broker)
     destroy_messages(&broker->acked);
     for (struct wfi_link *link; (link = wfi_list_pop_front(&broker->queues));)
         destroy_queue(wfi_container_of(link, struct queue, link));
+    for (struct wfi_link *link; (link = wfi_list_pop_front(&broker->bindings));)
+        destroy_binding(wfi_container_of(link, struct binding, link));
     wf_event_fini(&broker->up);
     wf_event_fini(&broker->released);
     wf_event_fini(&broker->changed);
@@ -1024,10 +1157,57 @@ void wfi_redis_broker_destroy(struct wfi_redis_broker *broker)
     wfi_free(broker->prefix);
     wfi_free(broker->unacked);
     wfi_free(broker->unacked_index);
+    wfi_free(broker->listen);
     wfi_free(broker);
 }
 
 /* ---- sending ---- */
+
+/* Waits for run's connection, and holds it. */
+static int wait_for_connection(struct wfi_redis_broker *broker, struct wfi_redis **ret,
+                               wf_deadline deadline, struct wf_error *reterr)
+{
+    for (;;) {
+        int err = wf_event_wait(&broker->up, deadline);
+        if (err)
+            return wf_error_set(reterr, err, NULL);
+        *ret = hold(broker);
+        if (*ret)
+            return 0;
+        lock(broker);
+        bool ended = broker->ended;
+        unlock(broker);
+        if (ended)
+            return wf_error_set(reterr, -EPIPE, "the broker's connection has ended");
+    }
+}
+
+int wfi_redis_broker_act(struct wfi_redis_broker *broker,
+                         int (*act)(void *arg, struct wfi_redis *redis, wf_deadline deadline,
+                                    struct wf_error *reterr),
+                         void *arg, wf_deadline deadline, struct wf_error *reterr)
+{
+    struct wf_error unwanted;
+    reterr = reterr ? reterr : &unwanted;
+    for (int tries = 0;; tries++) {
+        struct wfi_redis *redis = NULL;
+        int err = wait_for_connection(broker, &redis, deadline, reterr);
+        if (err)
+            return err;
+        const wf_deadline limit = wf_earlier(deadline, wf_after(CALL_NS));
+        err = act(arg, redis, limit, reterr);
+        const bool hangs = err == -ETIMEDOUT && limit.ns < deadline.ns;
+        const bool broke = hangs || !wfi_redis_is_open(redis);
+        if (err && broke)
+            report(broker, redis, reterr);
+        release(broker);
+        if (!err || err == -ECANCELED || tries == ACTS_MAX || (!broke && err != -EAGAIN))
+            return err;
+        int stop = broke ? 0 : wf_sleep(wf_earlier(deadline, wf_after(ACT_PAUSE_NS)));
+        if (stop || wf_remaining(deadline) == 0)
+            return wf_error_set(reterr, stop ? stop : -ETIMEDOUT, NULL);
+    }
+}
 
 static void add_push(struct wfi_redis_batch *batch, const char *prefix, const char *queue,
                      int priority, const char *text, size_t len)

@@ -36,14 +36,18 @@ struct wfi_redis_broker_options {
     /* Called when the connection has broken, and when connecting failed, by run; must not wait. */
     void (*lost)(void *arg, const struct wf_error *error, int64_t pause_ns);
     void (*connected)(void *arg);
+    /* Called with what is published to the channel `listen`, where that is not NULL; must not wait
+     * for long. */
+    const char *listen;
+    void (*heard)(void *arg, const char *text, size_t len);
     void *arg;
 };
 
-/* A message that was taken. */
+/* A message that was taken. Begins as struct wfi_broker_message. */
 struct wfi_redis_message {
     struct wfi_link link; /* in the list that take gave, for the caller; then free for its use */
-    struct wfi_link live; /* the broker's */
     const char *queue;    /* from which it came */
+    struct wfi_link live; /* the broker's */
     char *tag;            /* "" for what was no envelope: nothing is kept of it */
     char *text;           /* the envelope */
     size_t len;
@@ -64,6 +68,14 @@ int wfi_redis_broker_create(const struct wfi_redis_broker_options *options,
  */
 int wfi_redis_broker_add_queue(struct wfi_redis_broker *broker, const char *queue);
 int wfi_redis_broker_remove_queue(struct wfi_redis_broker *broker, const char *queue);
+
+/*
+ * From now on, and with each new connection, the exchange has this queue for the routing key.
+ * Returns 0, -EINVAL when a part holds the separator, or -ENOMEM.
+ * Context: thread or fiber; any number of callers.
+ */
+int wfi_redis_broker_bind(struct wfi_redis_broker *broker, const char *exchange,
+                          const char *routing_key, const char *queue);
 
 /*
  * Keeps the connections, until the caller is cancelled: sends what was acknowledged, renews what is
@@ -112,6 +124,20 @@ void wfi_redis_broker_acknowledge(struct wfi_redis_broker *broker,
  */
 int wfi_redis_broker_give_back(struct wfi_redis_broker *broker, struct wfi_redis_message *message,
                                bool front, wf_deadline deadline);
+
+/*
+ * Does `act` with run's connection, waiting while there is none. When that breaks, or the server
+ * cannot now, `act` is called again, up to three times.
+ *
+ * Returns what `act` does, in the end, or
+ *   -ETIMEDOUT, -ECANCELED
+ *   -EPIPE    run has ended
+ * Context: thread or fiber; any number of callers.
+ */
+int wfi_redis_broker_act(struct wfi_redis_broker *broker,
+                         int (*act)(void *arg, struct wfi_redis *redis, wf_deadline deadline,
+                                    struct wf_error *reterr),
+                         void *arg, wf_deadline deadline, struct wf_error *reterr);
 
 /*
  * Sends an envelope: with no exchange to the queue named by the routing key, else to each queue
