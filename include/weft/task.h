@@ -190,6 +190,16 @@ WF_API struct wf_executor *wf_task_executor(const struct wf_task *self);
 WF_API const struct wf_task_type *wf_task_find(const char *name);
 
 /*
+ * The task types that are registered, one after another, in no order: the first for NULL, then the
+ * one after `type`; NULL at the end. One that is not registered any more has none after it.
+ *
+ *     for (const struct wf_task_type *t = NULL; (t = wf_task_next(t));)
+ *
+ * Context: any, never blocks for long; any number of callers.
+ */
+WF_API const struct wf_task_type *wf_task_next(const struct wf_task_type *type);
+
+/*
  * How a type with no kind of its own crosses a process border: WF_WIRE(struct point, encode,
  * decode) in one source file. Parameters are matched by the text of their type.
  *

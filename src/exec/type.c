@@ -53,6 +53,19 @@ const struct wf_task_type *wf_task_find(const char *name)
     return found;
 }
 
+const struct wf_task_type *wf_task_next(const struct wf_task_type *type)
+{
+    wfi_lock_lock(&lock);
+    const struct wf_task_entry *e = tasks;
+    while (type && e && e->type != type)
+        e = e->next;
+    if (type && e)
+        e = e->next;
+    const struct wf_task_type *found = e ? e->type : NULL;
+    wfi_lock_unlock(&lock);
+    return found;
+}
+
 bool wfi_task_is_registered(const struct wf_task_type *type)
 {
     bool found = false;
