@@ -171,6 +171,8 @@ enum wf_json_type {
 /* Zero means the default. */
 struct wf_json_options {
     unsigned depth_max; /* arrays and objects inside each other: 1,000, as many as Python takes */
+    size_t bytes_max;   /* of memory for the values: a text of [],[], ... takes eleven times its
+                           length; no limit */
 };
 
 struct wf_json;
@@ -186,6 +188,7 @@ struct wf_json;
  * Returns 0, or
  *   WF_EPARSE    it is no JSON
  *   WF_ETOOBIG   nested deeper than the limit, or 4 GiB and more
+ *   -EMSGSIZE    its values take more than bytes_max
  *   -ENOMEM      out of memory
  * Context: any, never blocks.
  */

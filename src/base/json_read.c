@@ -49,10 +49,11 @@ struct reader {
     struct wfi_buffer values; /* of struct wf_json_value */
     struct wfi_buffer open;   /* of struct frame */
     unsigned depth, depth_max;
-    const char *key; /* of the value that comes next; NULL in an array */
+    size_t spent, bytes_max; /* of the arena, `values` are counted besides */
+    const char *key;         /* of the value that comes next; NULL in an array */
     uint32_t key_len;
     int err;
-    const char *expected; /* what is wrong, when err is WF_EPARSE or WF_ETOOBIG */
+    const char *expected; /* what is wrong, when err is not -ENOMEM */
 };
 
 static int fail(struct reader *r, int code, const char *expected)
@@ -66,6 +67,11 @@ static void *arena_alloc(struct reader *r, size_t bytes)
 {
     struct block *block = r->json->blocks;
     bytes = (bytes + 7) & ~(size_t)7;
+    r->spent += bytes;
+    if (r->spent + r->values.len > r->bytes_max) {
+        fail(r, -EMSGSIZE, "too many values for the memory it may take");
+        return NULL;
+    }
     if (!block || block->size - block->used < bytes) {
         size_t size = block ? block->size * 2 : FIRST_BLOCK_BYTES;
         if (size > LAST_BLOCK_BYTES)
@@ -272,6 +278,8 @@ static int push_value(struct reader *r, const struct wf_json_value *value)
         r->json->root = *value;
         return 0;
     }
+    if (r->spent + r->values.len + sizeof *value > r->bytes_max)
+        return fail(r, -EMSGSIZE, "too many values for the memory it may take");
     int err = wfi_buffer_append(&r->values, value, sizeof *value);
     return err ? fail(r, err, NULL) : 0;
 }
@@ -435,6 +443,7 @@ int wf_json_read(const char *text, size_t len, const struct wf_json_options *opt
         text = ""; /* it may be NULL, to which nothing can be added */
     struct reader r = {.text = text, .in = text, .end = text + len};
     r.depth_max = options && options->depth_max ? options->depth_max : DEPTH_MAX;
+    r.bytes_max = options && options->bytes_max ? options->bytes_max : SIZE_MAX;
     r.json = wfi_zalloc(sizeof *r.json);
     if (!r.json)
         return wf_error_set(reterr, -ENOMEM, NULL);

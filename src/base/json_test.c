@@ -411,6 +411,19 @@ static void depth_is_limited_and_costs_no_stack(void **state)
         wf_json_read("[[1]]", 5, &(struct wf_json_options){.depth_max = 1}, &json, &err),
         WF_ETOOBIG);
 
+    /* A value takes 32 bytes: while its siblings are collected, and then among them. */
+    assert_int_equal(
+        wf_json_read("[[],[],[]]", 10, &(struct wf_json_options){.bytes_max = 150}, &json, &err),
+        -EMSGSIZE);
+    assert_non_null(strstr(err.text, "memory"));
+    assert_int_equal(
+        wf_json_read("\"abcdefgh\"", 10, &(struct wf_json_options){.bytes_max = 10}, &json, &err),
+        -EMSGSIZE);
+    assert_int_equal(
+        wf_json_read("[[],[],[]]", 10, &(struct wf_json_options){.bytes_max = 400}, &json, &err),
+        0);
+    wf_json_destroy(json);
+
     const struct wf_json_options any = {.depth_max = DEEP};
     assert_int_equal(wf_json_read(text, 2 * DEEP, &any, &json, &err), 0);
     struct wf_json_writer *w = writer(false, false);

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+const struct wf_json_options wfi_message_json = {.bytes_max = (size_t)512 << 20};
+
 bool wfi_json_piece_is_null(const struct wfi_json_piece *piece)
 {
     if (piece->value)
@@ -76,7 +78,7 @@ int wfi_envelope_read_redis(const char *text, size_t len, struct wfi_envelope *r
                             struct wf_error *reterr)
 {
     memset(ret, 0, sizeof *ret);
-    int err = wf_json_read(text, len, NULL, &ret->tree, reterr);
+    int err = wf_json_read(text, len, &wfi_message_json, &ret->tree, reterr);
     if (err)
         return err;
     const struct wf_json_value *root = wf_json_root(ret->tree);

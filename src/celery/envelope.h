@@ -18,6 +18,9 @@
 #define WFI_CONTENT_JSON "application/json"
 #define WFI_CONTENT_UTF8 "utf-8"
 
+/* How what others sent is read: the memory for it has a limit. */
+extern const struct wf_json_options wfi_message_json;
+
 /* A piece of JSON inside something larger: a value that was read, else a text, else nothing. */
 struct wfi_json_piece {
     const struct wf_json_value *value;
@@ -71,6 +74,7 @@ struct wfi_envelope {
  * wfi_envelope_reset, however this ends. The text is needed no more afterwards. Returns 0, or
  *   WF_EPARSE    it is no JSON, or not such an object
  *   WF_ETOOBIG   nested too deep
+ *   -EMSGSIZE    too many values
  *   -ENOMEM
  */
 int wfi_envelope_read_redis(const char *text, size_t len, struct wfi_envelope *ret,

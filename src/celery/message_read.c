@@ -119,7 +119,8 @@ static int refuse_untasked(struct wfi_message_in *in, struct wf_error *reterr)
     struct wf_json *body = NULL;
     int err = wfi_envelope_open(&in->envelope, BODY_BYTES_MAX, reterr);
     if (!err)
-        err = wf_json_read(in->envelope.body, in->envelope.body_len, NULL, &body, reterr);
+        err = wf_json_read(in->envelope.body, in->envelope.body_len, &wfi_message_json, &body,
+                           reterr);
     if (err == -ENOMEM)
         return err;
     if (err)
@@ -241,7 +242,8 @@ int wfi_message_read_body(struct wfi_message_in *in, size_t max, struct wf_error
     if (err == 0) {
         wf_json_destroy(in->body);
         in->body = NULL;
-        err = wf_json_read(in->envelope.body, in->envelope.body_len, NULL, &in->body, reterr);
+        err = wf_json_read(in->envelope.body, in->envelope.body_len, &wfi_message_json, &in->body,
+                           reterr);
         if (err == WF_ETOOBIG)
             return fail(in, "builtins", "RecursionError");
     }

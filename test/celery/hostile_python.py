@@ -150,6 +150,10 @@ def tasks(rng):
     yield task("a bomb", "add", bomb, failure("DecodeError"), zipped)
     twice = zlib.compress(bomb)
     yield task("a bomb in a bomb", "add", twice, failure("DecodeError"), zipped)
+    few = b"[]," * (MIB // 3)
+    yield task("a bomb of small things", "add",
+               packed([b"[["] + [few] * (UNPACKED_MAX // MIB - 8) + [b"1], {}, {}]"]),
+               failure("DecodeError"), zipped)
     # Arguments.
     yield task("far too many arguments", "add", body_of(*range(100_000)), failure("TypeError"))
     yield task("far too many names", "add", body_of(**{f"k{i}": i for i in range(10_000)}),
