@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection to the broker and one to the backend, each a `line`, shared by all callers; what
- * waits for results has its own (celery/results.c).
- *
- * A line's connection is freed when it has been replaced and its last user has let go of it.
- * Whoever finds none that works opens one, one caller at a time.
+ * What is sent is made here, and carried by a table of functions, one for each kind of broker
+ * (celery/client_broker.h). What waits for results has connections of its own (celery/results.c).
  */
 #include "celery/client.h"
 
@@ -12,147 +9,32 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-#include <weft/mutex.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/map.h"
-#include "celery/control.h"
+#include "celery/client_broker.h"
 #include "celery/message.h"
 #include "celery/moment.h"
-#include "celery/redis_broker.h"
-#include "celery/redis_keys.h"
+#include "celery/monitor_event.h"
 #include "celery/repr.h"
 
-/* As Celery's own client: three times more, after no pause and then 0.2 s more each time. */
-#define RETRIES_MAX 3
-#define PAUSE_STEP_NS WF_MILLISECONDS(200)
+#define REPLIES_NS WF_SECONDS(1) /* as Celery's */
 
-struct connection {
-    struct wfi_redis *redis;
-    int users; /* and one for the line; under the client's lock */
-};
-
-struct line {
-    struct wfi_celery_url url;
-    struct wf_mutex opening;
-    struct connection *connection; /* under the client's lock */
-};
-
-struct queue {
-    size_t len;
-    char name[];
-};
-
-struct wfi_client {
-    struct line broker, backend;
+struct wf_celery_client {
+    struct wfi_client_broker *broker;
+    struct wfi_line backend;
     struct wfi_results *results; /* NULL without a backend */
     struct wfi_uuids uuids;
-    char *queue;
+    char *queue, *prefix;
     char reply_to[WFI_UUID_BYTES];
-    bool send_once;
+    char origin[96];
     struct wf_mutex lock;
-    struct wfi_map declared; /* queues whose binding is known to be there; under the lock */
+    int64_t clock; /* under the lock */
 };
 
-/* ---- connections ---- */
-
-static void let_go(struct wfi_client *client, struct connection *connection)
-{
-    bool last = false;
-    if (!connection)
-        return;
-    WF_LOCKED(&client->lock) {
-        last = --connection->users == 0;
-    }
-    if (last) {
-        wfi_redis_close(connection->redis);
-        wfi_free(connection);
-    }
-}
-
-/* NULL where none is open. */
-static struct connection *take(struct wfi_client *client, struct line *line)
-{
-    struct connection *connection = NULL;
-    WF_LOCKED(&client->lock) {
-        if (line->connection && wfi_redis_is_open(line->connection->redis)) {
-            connection = line->connection;
-            connection->users++;
-        }
-    }
-    return connection;
-}
-
-/* With line->opening held. */
-static int open_line(struct wfi_client *client, struct line *line, struct connection **ret,
-                     wf_deadline deadline, struct wf_error *reterr)
-{
-    struct connection *old = NULL, *connection = wfi_zalloc(sizeof *connection);
-    if (!connection)
-        return wf_error_set(reterr, -ENOMEM, NULL);
-    int err = wfi_redis_open(&line->url, NULL, &connection->redis, deadline, reterr);
-    if (err) {
-        wfi_free(connection);
-        return err;
-    }
-    connection->users = 2;
-    WF_LOCKED(&client->lock) {
-        old = line->connection;
-        line->connection = connection;
-    }
-    let_go(client, old);
-    *ret = connection;
-    return 0;
-}
-
-static int hold(struct wfi_client *client, struct line *line, struct connection **ret,
-                wf_deadline deadline, struct wf_error *reterr)
-{
-    *ret = take(client, line);
-    if (*ret)
-        return 0;
-    int err = wf_mutex_lock(&line->opening, deadline);
-    if (err)
-        return wf_error_set(reterr, err, NULL);
-    *ret = take(client, line);
-    if (!*ret)
-        err = open_line(client, line, ret, deadline, reterr);
-    wf_mutex_unlock(&line->opening);
-    return err;
-}
-
-/* What may be another time, on another connection. */
-static bool is_passing(int err)
-{
-    return err == WF_ESHORT || err == -ECONNRESET || err == -EPIPE || err == -ECONNREFUSED ||
-           err == -ECONNABORTED || err == -EAGAIN || err == -ENOENT || err == -EHOSTUNREACH;
-}
-
-/* Does `act` on the line's connection, again if that breaks. */
-static int on_line(struct wfi_client *client, struct line *line,
-                   int (*act)(void *arg, struct wfi_redis *redis, wf_deadline deadline,
-                              struct wf_error *reterr),
-                   void *arg, wf_deadline deadline, struct wf_error *reterr)
-{
-    for (int tries = 0;; tries++) {
-        struct connection *connection = NULL;
-        int err = hold(client, line, &connection, deadline, reterr);
-        if (!err)
-            err = act(arg, connection->redis, deadline, reterr);
-        let_go(client, connection);
-        if (!is_passing(err) || client->send_once || tries == RETRIES_MAX)
-            return err;
-        wf_deadline next = wf_after(tries * PAUSE_STEP_NS);
-        int stop = wf_sleep(wf_earlier(next, deadline));
-        if (stop)
-            return wf_error_set(reterr, stop, NULL);
-        if (deadline.ns < next.ns)
-            return err;
-    }
-}
-
-/* ---- sending ---- */
+struct wf_celery_result {
+    struct wfi_result_in in;
+};
 
 static int64_t now_us(void)
 {
@@ -161,72 +43,7 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static bool has_name(const void *value, const void *key, size_t len)
-{
-    const struct queue *queue = value;
-    return queue->len == len && memcmp(queue->name, key, len) == 0;
-}
-
-/* What is published. */
-struct publishing {
-    struct wfi_client *client;
-    const char *queue;
-    int priority;
-    const char *text;
-    size_t len;
-};
-
-static int bind_queue(struct wfi_redis *redis, const char *queue, wf_deadline deadline,
-                      struct wf_error *reterr)
-{
-    struct wfi_redis_batch batch = {0};
-    struct wfi_buffer binding = {0};
-    int err = wfi_redis_binding(&binding, queue, "", queue);
-    if (err) {
-        wf_error_set(reterr, err, NULL);
-    } else {
-        wfi_redis_add(&batch, "SADD _kombu.binding.%s %b", queue, binding.data, binding.len);
-        err = wfi_redis_call(redis, &batch, NULL, deadline, reterr);
-    }
-    wfi_redis_batch_fini(&batch);
-    wfi_buffer_reset(&binding);
-    return err;
-}
-
-/* Once for each queue. That it was done is forgotten when memory runs out: it is done again. */
-static int declare(struct wfi_client *client, struct wfi_redis *redis, const char *name,
-                   wf_deadline deadline, struct wf_error *reterr)
-{
-    const size_t len = strlen(name);
-    bool known = false;
-    WF_LOCKED(&client->lock) {
-        known = wfi_map_find(&client->declared, name, len) != NULL;
-    }
-    if (known)
-        return 0;
-    int err = bind_queue(redis, name, deadline, reterr);
-    struct queue *queue = err ? NULL : wfi_zalloc(sizeof *queue + len + 1);
-    if (!queue)
-        return err;
-    queue->len = len;
-    memcpy(queue->name, name, len);
-    WF_LOCKED(&client->lock) {
-        if (wfi_map_put(&client->declared, queue->name, len, queue))
-            wfi_free(queue);
-    }
-    return 0;
-}
-
-static int publish(void *arg, struct wfi_redis *redis, wf_deadline deadline,
-                   struct wf_error *reterr)
-{
-    const struct publishing *p = arg;
-    int err = declare(p->client, redis, p->queue, deadline, reterr);
-    if (err)
-        return err;
-    return wfi_redis_publish(redis, "", "", p->queue, p->priority, p->text, p->len, deadline,
-                             reterr);
-}
+/* ---- sending ---- */
 
 /* Arguments, read to be checked and shown. */
 struct shown {
@@ -266,7 +83,7 @@ static int show(const struct wfi_json_piece *piece, bool positional, struct show
 
 /* The texts of a message that are made for it. */
 struct texts {
-    char id[WFI_UUID_BYTES], tag[WFI_UUID_BYTES];
+    char id[WFI_UUID_BYTES];
     char eta[WFI_MOMENT_BYTES], expires[WFI_MOMENT_BYTES], expiration[24];
     struct shown args, kwargs;
 };
@@ -291,7 +108,18 @@ static void set_times(const struct wfi_client_task *task, struct texts *texts,
     }
 }
 
-static int fill(struct wfi_client *client, const struct wfi_client_task *task, const char *queue,
+/* Where it goes: to a queue, or by an exchange. */
+static void set_route(const struct wf_celery_client *client, const struct wfi_client_task *task,
+                      struct wfi_properties *p)
+{
+    const char *queue = task->queue;
+    if (!queue && !task->exchange && !task->routing_key)
+        queue = client->queue;
+    p->exchange = queue ? "" : task->exchange ? task->exchange : client->queue;
+    p->routing_key = queue ? queue : task->routing_key ? task->routing_key : "";
+}
+
+static int fill(struct wf_celery_client *client, const struct wfi_client_task *task,
                 struct texts *texts, struct wfi_message *m, struct wf_error *reterr)
 {
     *m = (struct wfi_message){
@@ -302,15 +130,13 @@ static int fill(struct wfi_client *client, const struct wfi_client_task *task, c
         .has_group_index = task->has_group_index,
         .group_index = task->group_index,
         .shadow = task->shadow,
+        .origin = client->origin,
         .retries = task->retries,
         .hard_s = task->hard_s,
         .soft_s = task->soft_s,
         .ignore_result = task->ignore_result,
         .headers = task->headers,
-        .properties = {.reply_to = client->reply_to,
-                       .routing_key = queue,
-                       .delivery_tag = texts->tag,
-                       .priority = task->priority},
+        .properties = {.reply_to = client->reply_to, .priority = task->priority},
         .args = task->args,
         .kwargs = task->kwargs,
         .callbacks = task->callbacks,
@@ -318,7 +144,9 @@ static int fill(struct wfi_client *client, const struct wfi_client_task *task, c
         .chain = task->chain,
         .chord = task->chord,
     };
+    m->properties.correlation_id = m->id;
     m->root_id = task->root_id ? task->root_id : m->id;
+    set_route(client, task, &m->properties);
     set_times(task, texts, m);
     int err = show(&task->args, true, &texts->args, &m->argsrepr, reterr);
     if (!err)
@@ -326,28 +154,8 @@ static int fill(struct wfi_client *client, const struct wfi_client_task *task, c
     return err;
 }
 
-/* Sends it to the broker. */
-static int push(struct wfi_client *client, const struct wfi_message *m, wf_deadline deadline,
-                struct wf_error *reterr)
-{
-    struct publishing p = {
-        .client = client, .queue = m->properties.routing_key, .priority = m->properties.priority};
-    struct wf_json_writer *w = NULL;
-    int err = wfi_message_writer_create(&w);
-    if (!err)
-        err = wfi_message_write_redis(w, m);
-    if (!err)
-        err = wf_json_writer_text(w, &p.text, &p.len);
-    if (err)
-        wf_error_set(reterr, err, NULL);
-    else
-        err = on_line(client, &client->broker, publish, &p, deadline, reterr);
-    wf_json_writer_destroy(w);
-    return err;
-}
-
-static int check(const struct wfi_client *client, const struct wfi_client_task *task, bool watched,
-                 struct wf_error *reterr)
+static int check(const struct wf_celery_client *client, const struct wfi_client_task *task,
+                 bool watched, struct wf_error *reterr)
 {
     if (!task->name || !task->name[0])
         return wf_error_set(reterr, -EINVAL, "a task without a name");
@@ -358,7 +166,7 @@ static int check(const struct wfi_client *client, const struct wfi_client_task *
     return 0;
 }
 
-int wfi_client_send(struct wfi_client *client, const struct wfi_client_task *task,
+int wfi_client_send(struct wf_celery_client *client, const struct wfi_client_task *task,
                     char ret_id[WFI_UUID_BYTES], struct wfi_result_watch *watch,
                     wf_deadline deadline, struct wf_error *reterr)
 {
@@ -368,12 +176,11 @@ int wfi_client_send(struct wfi_client *client, const struct wfi_client_task *tas
     if (err)
         return err;
     wfi_uuid_next(&client->uuids, texts.id);
-    wfi_uuid_next(&client->uuids, texts.tag);
-    err = fill(client, task, task->queue ? task->queue : client->queue, &texts, &m, reterr);
+    err = fill(client, task, &texts, &m, reterr);
     if (!err && watch)
         err = wfi_results_watch(client->results, m.id, watch, reterr);
     if (!err) {
-        err = push(client, &m, deadline, reterr);
+        err = client->broker->ops->publish(client->broker, &m, deadline, reterr);
         if (err && watch)
             wfi_results_unwatch(watch);
     }
@@ -386,78 +193,267 @@ int wfi_client_send(struct wfi_client *client, const struct wfi_client_task *tas
     return err;
 }
 
-/* ---- results and requests ---- */
+static struct wfi_json_piece piece_of(const char *text)
+{
+    return (struct wfi_json_piece){.text = text, .len = text ? strlen(text) : 0};
+}
 
-struct wfi_results *wfi_client_results(struct wfi_client *client)
+/* Reads a text that may be missing, which has to be of this type. */
+static int read_text(const char *text, enum wf_json_type type, const char *what,
+                     struct wf_json **ret_tree, struct wf_error *reterr)
+{
+    *ret_tree = NULL;
+    if (!text)
+        return 0;
+    int err = wf_json_read(text, strlen(text), NULL, ret_tree, NULL);
+    if (err)
+        return wf_error_set(reterr, err == -ENOMEM ? err : -EINVAL, "%s are no JSON", what);
+    if (wf_json_type(wf_json_root(*ret_tree)) == type)
+        return 0;
+    wf_json_destroy(*ret_tree);
+    *ret_tree = NULL;
+    return wf_error_set(reterr, -EINVAL, "%s are no %s", what,
+                        type == WF_JSON_ARRAY ? "array" : "object");
+}
+
+static void set_apply(struct wfi_client_task *task, const struct wf_celery_apply *apply)
+{
+    task->id = apply->id;
+    task->queue = apply->queue;
+    task->countdown_ns = apply->countdown_ns;
+    task->eta_us = apply->eta_us;
+    task->expires_in_ns = apply->expires_ns;
+    task->expires_us = apply->expires_at_us;
+    task->priority = apply->priority;
+    task->retries = apply->retries;
+    task->soft_s = apply->soft_s;
+    task->hard_s = apply->hard_s;
+    task->ignore_result = apply->ignore_result;
+    task->shadow = apply->shadow;
+    task->root_id = apply->root_id;
+    task->parent_id = apply->parent_id;
+    task->callbacks = piece_of(apply->callbacks);
+    task->errbacks = piece_of(apply->errbacks);
+}
+
+int wf_celery_client_send(struct wf_celery_client *client, const char *name, const char *args,
+                          const char *kwargs, const struct wf_celery_apply *apply,
+                          char ret_id[WF_CELERY_ID_BYTES], wf_deadline deadline,
+                          struct wf_error *reterr)
+{
+    static const struct wf_celery_apply defaults;
+    struct wf_json *headers = NULL, *callbacks = NULL, *errbacks = NULL;
+    struct wfi_client_task task = {
+        .name = name, .args = piece_of(args), .kwargs = piece_of(kwargs)};
+    if (!apply)
+        apply = &defaults;
+    set_apply(&task, apply);
+    int err = read_text(apply->headers, WF_JSON_OBJECT, "headers", &headers, reterr);
+    if (!err)
+        err = read_text(apply->callbacks, WF_JSON_ARRAY, "callbacks", &callbacks, reterr);
+    if (!err)
+        err = read_text(apply->errbacks, WF_JSON_ARRAY, "errbacks", &errbacks, reterr);
+    if (!err) {
+        task.headers = wf_json_root(headers);
+        err = wfi_client_send(client, &task, ret_id, NULL, deadline, reterr);
+    }
+    wf_json_destroy(headers);
+    wf_json_destroy(callbacks);
+    wf_json_destroy(errbacks);
+    return err;
+}
+
+/* ---- results ---- */
+
+struct wfi_results *wfi_client_results(struct wf_celery_client *client)
 {
     return client->results;
 }
 
-static int forget(void *arg, struct wfi_redis *redis, wf_deadline deadline, struct wf_error *reterr)
+int wf_celery_client_wait(struct wf_celery_client *client, const char *id,
+                          struct wf_celery_result **ret_result, wf_deadline deadline,
+                          struct wf_error *reterr)
 {
+    struct wfi_result_watch watch;
+    if (!client->results)
+        return wf_error_set(reterr, -EINVAL, "the client has no backend to wait for results at");
+    struct wf_celery_result *result = wfi_zalloc(sizeof *result);
+    if (!result)
+        return wf_error_set(reterr, -ENOMEM, NULL);
+    int err = wfi_results_watch(client->results, id, &watch, reterr);
+    if (!err) {
+        err = wfi_results_wait(&watch, &result->in, deadline, reterr);
+        wfi_results_unwatch(&watch);
+    }
+    if (err)
+        wfi_free(result);
+    else
+        *ret_result = result;
+    return err;
+}
+
+int wf_celery_result_value(const struct wf_celery_result *result,
+                           const struct wf_json_value **ret_value, struct wf_error *reterr)
+{
+    return wfi_result_value(&result->in, ret_value, reterr);
+}
+
+const struct wf_json_value *wf_celery_result_document(const struct wf_celery_result *result)
+{
+    return wf_json_root(result->in.tree);
+}
+
+void wf_celery_result_destroy(struct wf_celery_result *result)
+{
+    if (!result)
+        return;
+    wfi_result_in_reset(&result->in);
+    wfi_free(result);
+}
+
+struct forgetting {
+    const char *prefix, *id;
+};
+
+static int forget(void *arg, void *connection, uint64_t number, wf_deadline deadline,
+                  struct wf_error *reterr)
+{
+    const struct forgetting *f = arg;
     struct wfi_redis_batch batch = {0};
-    wfi_redis_add(&batch, "DEL " WFI_RESULT_KEY "%s", (const char *)arg);
-    int err = wfi_redis_call(redis, &batch, NULL, deadline, reterr);
+    (void)number;
+    wfi_redis_add(&batch, "DEL %s" WFI_RESULT_KEY "%s", f->prefix, f->id);
+    int err = wfi_redis_call(connection, &batch, NULL, deadline, reterr);
     wfi_redis_batch_fini(&batch);
     return err;
 }
 
-int wfi_client_forget(struct wfi_client *client, const char *id, wf_deadline deadline,
-                      struct wf_error *reterr)
+int wf_celery_client_forget(struct wf_celery_client *client, const char *id, wf_deadline deadline,
+                            struct wf_error *reterr)
 {
+    struct forgetting f = {client->prefix, id};
     if (!client->results)
         return wf_error_set(reterr, -EINVAL, "the client has no backend");
-    return on_line(client, &client->backend, forget, (void *)(uintptr_t)id, deadline, reterr);
+    return wfi_line_do(&client->backend, forget, &f, deadline, reterr);
 }
 
-static int request(void *arg, struct wfi_redis *redis, wf_deadline deadline,
-                   struct wf_error *reterr)
+/* ---- requests ---- */
+
+static int send_request(struct wf_celery_client *client, struct wfi_control_request *request,
+                        const struct wfi_client_asking *asking, wf_deadline deadline,
+                        struct wf_error *reterr)
 {
-    const struct publishing *p = arg;
-    struct wfi_redis_batch batch = {0};
-    /* Channels are not of a database, so its number is in the name. */
-    wfi_redis_add(&batch, "PUBLISH /%d." WFI_CONTROL_EXCHANGE " %b", p->client->broker.url.database,
-                  p->text, p->len);
-    int err = wfi_redis_call(redis, &batch, NULL, deadline, reterr);
-    wfi_redis_batch_fini(&batch);
-    return err;
+    WF_LOCKED(&client->lock) {
+        request->clock = wfi_lamport_next(&client->clock);
+    }
+    return client->broker->ops->control(client->broker, request, asking, deadline, reterr);
 }
 
-static int write_revoke(struct wf_json_writer *arguments, struct wf_json_writer *w, const char *id,
-                        bool terminate, const char *tag)
+int wf_celery_client_revoke(struct wf_celery_client *client, const char *id, bool terminate,
+                            wf_deadline deadline, struct wf_error *reterr)
 {
-    struct wfi_control_request r = {.method = "revoke"};
-    wf_json_write_object(arguments);
-    wf_json_write_key(arguments, "task_id");
-    wf_json_write_string(arguments, id, strlen(id));
-    wf_json_write_key(arguments, "terminate");
-    wf_json_write_bool(arguments, terminate);
-    wf_json_write_key(arguments, "signal");
-    wf_json_write_string(arguments, "SIGTERM", 7);
-    wf_json_write_end(arguments);
-    int err = wf_json_writer_text(arguments, &r.arguments.text, &r.arguments.len);
-    return err ? err : wfi_control_write_redis(w, &r, tag);
-}
-
-int wfi_client_revoke(struct wfi_client *client, const char *id, bool terminate,
-                      wf_deadline deadline, struct wf_error *reterr)
-{
-    char tag[WFI_UUID_BYTES];
-    struct wf_json_writer *arguments = NULL, *w = NULL;
-    struct publishing p = {.client = client};
-    int err = wfi_message_writer_create(&arguments);
-    if (!err)
-        err = wfi_message_writer_create(&w);
-    if (!err)
-        err = write_revoke(arguments, w, id, terminate, wfi_uuid_next(&client->uuids, tag));
-    if (!err)
-        err = wf_json_writer_text(w, &p.text, &p.len);
+    struct wfi_control_request request = {.method = "revoke"};
+    struct wf_json_writer *w = NULL;
+    int err = wfi_message_writer_create(&w);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    wf_json_write_object(w);
+    wf_json_write_key(w, "task_id");
+    wf_json_write_string(w, id, strlen(id));
+    wf_json_write_key(w, "terminate");
+    wf_json_write_bool(w, terminate);
+    wf_json_write_key(w, "signal");
+    wf_json_write_string(w, "SIGTERM", 7);
+    wf_json_write_end(w);
+    err = wf_json_writer_text(w, &request.arguments.text, &request.arguments.len);
     if (err)
         wf_error_set(reterr, err, NULL);
     else
-        err = on_line(client, &client->broker, request, &p, deadline, reterr);
-    wf_json_writer_destroy(arguments);
+        err = send_request(client, &request, NULL, deadline, reterr);
     wf_json_writer_destroy(w);
+    return err;
+}
+
+/* A reply's members become those of the object that is being written. */
+static int add_reply(void *arg, const struct wf_json_value *body)
+{
+    struct wf_json_writer *w = arg;
+    const struct wf_json_value *value;
+    for (size_t i = 0; (value = wf_json_at(body, i)); i++) {
+        size_t len;
+        const char *key = wf_json_key(value, &len);
+        wf_json_write_key_bytes(w, key, len);
+        wf_json_write_value(w, value);
+    }
+    return 0;
+}
+
+static int ask(struct wf_celery_client *client, struct wfi_control_request *request,
+               const struct wf_celery_control *control, struct wf_json **ret_replies,
+               wf_deadline deadline, struct wf_error *reterr)
+{
+    struct wf_json_writer *w = NULL;
+    const char *text;
+    size_t len;
+    int err = wfi_message_writer_create(&w);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    const struct wfi_client_asking asking = {
+        .wait_ns = control->wait_ns ? control->wait_ns : REPLIES_NS,
+        .replies_max = control->replies_max ? control->replies_max : control->destination_count,
+        .reply = add_reply,
+        .arg = w};
+    wf_json_write_object(w);
+    err = send_request(client, request, &asking, deadline, reterr);
+    wf_json_write_end(w);
+    if (!err) {
+        err = wf_json_writer_text(w, &text, &len);
+        if (!err)
+            err = wf_json_read(text, len, NULL, ret_replies, NULL);
+        if (err)
+            wf_error_set(reterr, err, NULL);
+    }
+    wf_json_writer_destroy(w);
+    return err;
+}
+
+static int write_names(struct wf_json_writer *w, const struct wf_celery_control *control,
+                       struct wfi_json_piece *ret)
+{
+    if (!control->destination_count)
+        return 0;
+    wf_json_write_array(w);
+    for (size_t i = 0; i < control->destination_count; i++)
+        wf_json_write_string(w, control->destination[i], strlen(control->destination[i]));
+    wf_json_write_end(w);
+    return wf_json_writer_text(w, &ret->text, &ret->len);
+}
+
+int wf_celery_client_control(struct wf_celery_client *client,
+                             const struct wf_celery_control *control, struct wf_json **ret_replies,
+                             wf_deadline deadline, struct wf_error *reterr)
+{
+    struct wfi_control_request request = {.method = control->method,
+                                          .arguments = piece_of(control->arguments),
+                                          .pattern = control->pattern,
+                                          .matcher = control->matcher};
+    struct wf_json *arguments = NULL;
+    struct wf_json_writer *names = NULL;
+    if (!control->method || !control->method[0])
+        return wf_error_set(reterr, -EINVAL, "a request without a method");
+    int err = read_text(control->arguments, WF_JSON_OBJECT, "the arguments", &arguments, reterr);
+    if (err)
+        return err;
+    err = wfi_message_writer_create(&names);
+    if (!err)
+        err = write_names(names, control, &request.destination);
+    if (err)
+        wf_error_set(reterr, err, NULL);
+    else if (ret_replies)
+        err = ask(client, &request, control, ret_replies, deadline, reterr);
+    else
+        err = send_request(client, &request, NULL, deadline, reterr);
+    wf_json_writer_destroy(names);
+    wf_json_destroy(arguments);
     return err;
 }
 
@@ -477,56 +473,88 @@ static int read_url(const char *text, const char *what, struct wfi_celery_url *r
     return err;
 }
 
-int wfi_client_create(const char *broker, const char *backend,
-                      const struct wfi_client_options *options, struct wfi_client **ret_client,
-                      struct wf_error *reterr)
+static int open_broker(struct wf_celery_client *client,
+                       const struct wf_celery_client_options *options, struct wf_error *reterr)
 {
-    struct wfi_client *client = wfi_zalloc(sizeof *client);
+    struct wfi_celery_url url;
+    const char *text = options->broker ? options->broker : "redis://localhost";
+    int err = read_url(text, "broker", &url, reterr);
+    if (err)
+        return err;
+    return wfi_client_redis_create(&(struct wfi_client_broker_options){.url = &url,
+                                                                       .prefix = client->prefix,
+                                                                       .once = options->send_once,
+                                                                       .uuids = &client->uuids},
+                                   &client->broker, reterr);
+}
+
+static int open_backend(struct wf_celery_client *client,
+                        const struct wf_celery_client_options *options, struct wf_error *reterr)
+{
+    struct wfi_celery_url url;
+    int err = read_url(options->backend, "backend", &url, reterr);
+    if (err)
+        return err;
+    wfi_line_init(&client->backend, &wfi_client_redis_line, &url, NULL, options->send_once);
+    return wfi_results_create(&url,
+                              &(struct wfi_results_options){.prefix = client->prefix,
+                                                            .retries_max = options->retries_max,
+                                                            .pause_ns = options->pause_ns},
+                              &client->results, reterr);
+}
+
+static int set_texts(struct wf_celery_client *client,
+                     const struct wf_celery_client_options *options)
+{
+    char host[64] = "localhost";
+    if (gethostname(host, sizeof host - 1))
+        snprintf(host, sizeof host, "localhost");
+    host[sizeof host - 1] = '\0';
+    snprintf(client->origin, sizeof client->origin, "gen%lld@%s", (long long)getpid(), host);
+    wfi_uuid_next(&client->uuids, client->reply_to);
+    client->queue = wfi_strdup(options->queue ? options->queue : "celery");
+    client->prefix = wfi_strdup(options->prefix ? options->prefix : "");
+    return client->queue && client->prefix ? 0 : -ENOMEM;
+}
+
+int wf_celery_client_create(const struct wf_celery_client_options *options,
+                            struct wf_celery_client **ret_client, struct wf_error *reterr)
+{
+    struct wf_celery_client *client = wfi_zalloc(sizeof *client);
     if (!client)
         return wf_error_set(reterr, -ENOMEM, NULL);
-    wf_mutex_init(&client->lock);
-    wf_mutex_init(&client->broker.opening);
-    wf_mutex_init(&client->backend.opening);
-    client->declared.same = has_name;
-    client->send_once = options && options->send_once;
     int err = wfi_uuids_init(&client->uuids);
     if (err) {
         wf_error_set(reterr, err, "/proc/sys/kernel/random/uuid: %s", wf_strerror(err));
         wfi_free(client);
         return err;
     }
-    wfi_uuid_next(&client->uuids, client->reply_to);
-    client->queue = wfi_strdup(options && options->queue ? options->queue : "celery");
-    err = client->queue ? 0 : wf_error_set(reterr, -ENOMEM, NULL);
-    if (!err)
-        err = read_url(broker, "broker", &client->broker.url, reterr);
-    if (!err && backend)
-        err = read_url(backend, "backend", &client->backend.url, reterr);
-    if (!err && backend)
-        err = wfi_results_create(&client->backend.url, options ? &options->results : NULL,
-                                 &client->results, reterr);
+    wf_mutex_init(&client->lock);
+    err = set_texts(client, options);
     if (err)
-        wfi_client_destroy(client);
+        wf_error_set(reterr, err, NULL);
+    else
+        err = open_broker(client, options, reterr);
+    if (!err && options->backend)
+        err = open_backend(client, options, reterr);
+    if (err)
+        wf_celery_client_destroy(client);
     else
         *ret_client = client;
     return err;
 }
 
-void wfi_client_destroy(struct wfi_client *client)
+void wf_celery_client_destroy(struct wf_celery_client *client)
 {
-    struct queue *queue;
     if (!client)
         return;
     wfi_results_destroy(client->results);
-    let_go(client, client->broker.connection);
-    let_go(client, client->backend.connection);
-    for (size_t cursor = 0; (queue = wfi_map_next(&client->declared, &cursor));)
-        wfi_free(queue);
-    wfi_map_reset(&client->declared);
+    wfi_line_fini(&client->backend);
+    if (client->broker)
+        client->broker->ops->destroy(client->broker);
     wfi_uuids_fini(&client->uuids);
     wf_mutex_fini(&client->lock);
-    wf_mutex_fini(&client->broker.opening);
-    wf_mutex_fini(&client->backend.opening);
     wfi_free(client->queue);
+    wfi_free(client->prefix);
     wfi_free(client);
 }

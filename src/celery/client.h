@@ -1,38 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client of Celery: sends tasks to workers, of any language, and waits for what they give.
+ * The inside of a client (weft/celery_client.h): tasks sent as canvas and executor make them, and
+ * the watches of their results.
  *
- *     err = wfi_client_create("redis://localhost", "redis://localhost/1", NULL, &client, &error);
  *     struct wfi_client_task task = {.name = "tasks.add", .args = {.text = "[2, 3]", .len = 6}};
  *     err = wfi_client_send(client, &task, id, &watch, deadline, &error);
  *     err = wfi_results_wait(&watch, &result, deadline, &error);      see celery/results.h
  *     wfi_results_unwatch(&watch);
- *
- * Connections are opened when they are needed, and again after they broke. What could not be sent
- * because the connection broke is sent again, up to three times, as Celery does it: if it broke
- * before the server's answer, the message may then be there twice, with one id.
  */
 #ifndef WFI_CELERY_CLIENT_H
 #define WFI_CELERY_CLIENT_H
 
+#include <weft/celery_client.h>
+
 #include "celery/envelope.h"
 #include "celery/results.h"
 #include "celery/uuid.h"
-
-struct wfi_client;
-
-struct wfi_client_options {
-    const char *queue; /* for tasks that name none; NULL: "celery" */
-    bool send_once;    /* what could not be sent is not tried again */
-    struct wfi_results_options results;
-};
 
 /* What is sent. Zeroed but for the name is a call without arguments. */
 struct wfi_client_task {
     const char *name;
     struct wfi_json_piece args, kwargs; /* an array and an object; nothing is an empty one */
     const char *id;                     /* NULL: a new one */
-    const char *queue;
+    const char *queue;                  /* NULL: as exchange and routing key say, or the client's */
+    const char *exchange, *routing_key;
     int64_t countdown_ns;  /* from now, when not 0; else */
     int64_t eta_us;        /* since 1970; 0: at once */
     int64_t expires_in_ns; /* from now, when not 0; else */
@@ -49,20 +40,6 @@ struct wfi_client_task {
 };
 
 /*
- * Makes a client; nothing is connected yet. The texts are copied.
- *
- * backend   NULL for a client that waits for no results
- *
- * Returns 0, or
- *   -EINVAL    an address is malformed
- *   -ENOTSUP   an address is none of Redis
- *   -ENOMEM, or an error of wfi_uuids_init
- */
-int wfi_client_create(const char *broker, const char *backend,
-                      const struct wfi_client_options *options, struct wfi_client **ret_client,
-                      struct wf_error *reterr);
-
-/*
  * Sends a task. On an error it may have been sent all the same, unless it is -EINVAL or -ENOMEM.
  *
  * ret_id   receives its id when that is a new one; may be NULL
@@ -77,32 +54,11 @@ int wfi_client_create(const char *broker, const char *backend,
  *   -ENOMEM, or an error of wfi_results_watch
  * Context: thread or fiber; any number of callers.
  */
-int wfi_client_send(struct wfi_client *client, const struct wfi_client_task *task,
+int wfi_client_send(struct wf_celery_client *client, const struct wfi_client_task *task,
                     char ret_id[WFI_UUID_BYTES], struct wfi_result_watch *watch,
                     wf_deadline deadline, struct wf_error *reterr);
 
 /* What results are waited for by; NULL without a backend. */
-struct wfi_results *wfi_client_results(struct wfi_client *client);
-
-/*
- * Removes the result of a task from the backend.
- * Returns 0, -EINVAL without a backend, or an error of wfi_client_send.
- */
-int wfi_client_forget(struct wfi_client *client, const char *id, wf_deadline deadline,
-                      struct wf_error *reterr);
-
-/*
- * Asks all workers not to run a task that has not begun.
- *
- * terminate   to end it too if it runs
- *
- * Returns 0 once the request is published, whether or not a worker was there to hear it, or an
- * error of wfi_client_send.
- */
-int wfi_client_revoke(struct wfi_client *client, const char *id, bool terminate,
-                      wf_deadline deadline, struct wf_error *reterr);
-
-/* Closes the connections. Nobody watches or is inside a call any more. NULL is fine. */
-void wfi_client_destroy(struct wfi_client *client);
+struct wfi_results *wfi_client_results(struct wf_celery_client *client);
 
 #endif

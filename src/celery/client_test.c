@@ -41,11 +41,18 @@ static struct wfi_redis *connect_to_server(void)
     return redis;
 }
 
-static struct wfi_client *create_client(void)
+static int create_at(const char *broker, const char *backend, struct wf_celery_client **ret,
+                     struct wf_error *reterr)
 {
-    struct wfi_client *client = NULL;
+    const struct wf_celery_client_options options = {.broker = broker, .backend = backend};
+    return wf_celery_client_create(&options, ret, reterr);
+}
+
+static struct wf_celery_client *create_client(void)
+{
+    struct wf_celery_client *client = NULL;
     struct wf_error error = {0};
-    if (wfi_client_create(server.url, server.url, NULL, &client, &error))
+    if (create_at(server.url, server.url, &client, &error))
         fail_msg("%s", error.text);
     return client;
 }
@@ -127,7 +134,8 @@ static void expect_result(struct wfi_result_watch *watch, const char *expected)
     wfi_result_in_reset(&in);
 }
 
-static void watch_it(struct wfi_client *client, const char *id, struct wfi_result_watch *watch)
+static void watch_it(struct wf_celery_client *client, const char *id,
+                     struct wfi_result_watch *watch)
 {
     struct wf_error error = {0};
     if (wfi_results_watch(wfi_client_results(client), id, watch, &error))
@@ -162,7 +170,7 @@ static void read_message(struct wfi_redis *redis, const char *key, struct wfi_me
 
 static void test_a_task_is_a_message_in_its_queue(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *redis = connect_to_server();
     struct wfi_message_in in = {0};
     char id[WFI_UUID_BYTES], other[WFI_UUID_BYTES];
@@ -220,12 +228,12 @@ static void test_a_task_is_a_message_in_its_queue(void **state)
     assert_int_equal(ask_integer(redis, "LLEN %s", "celery"), 1);
     run(redis, "DEL celery");
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 static void test_times_count_from_now(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *redis = connect_to_server();
     struct wfi_message_in in = {0};
     struct wfi_client_task task = {
@@ -242,23 +250,23 @@ static void test_times_count_from_now(void **state)
     assert_string_equal(in.message.properties.expiration, "0");
     wfi_message_in_reset(&in);
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 static void test_what_cannot_be_sent_is_refused(void **state)
 {
     static const char *const args[] = {"[1, 2", "{}", "1", "[] []"};
-    struct wfi_client *client = NULL;
+    struct wf_celery_client *client = NULL;
     struct wfi_redis *redis = connect_to_server();
     struct wfi_result_watch watch;
     struct wf_error error = {0};
     (void)state;
-    assert_int_equal(wfi_client_create("amqp://localhost", NULL, NULL, &client, &error), -ENOTSUP);
+    assert_int_equal(create_at("amqp://localhost", NULL, &client, &error), -ENOTSUP);
     assert_non_null(strstr(error.text, "the broker: amqp://"));
-    assert_int_equal(wfi_client_create(server.url, "rpc://", NULL, &client, &error), -ENOTSUP);
+    assert_int_equal(create_at(server.url, "rpc://", &client, &error), -ENOTSUP);
     assert_non_null(strstr(error.text, "the backend: "));
-    assert_int_equal(wfi_client_create("nonsense", NULL, NULL, &client, &error), -EINVAL);
-    assert_int_equal(wfi_client_create(server.url, NULL, NULL, &client, &error), 0);
+    assert_int_equal(create_at("nonsense", NULL, &client, &error), -EINVAL);
+    assert_int_equal(create_at(server.url, NULL, &client, &error), 0);
     for (size_t i = 0; i < sizeof args / sizeof *args; i++) {
         struct wfi_client_task task = {.name = "wrong", .args = text_piece(args[i])};
         assert_int_equal(wfi_client_send(client, &task, NULL, NULL, soon(), &error), -EINVAL);
@@ -270,19 +278,19 @@ static void test_what_cannot_be_sent_is_refused(void **state)
     assert_int_equal(wfi_client_send(client, &task, NULL, NULL, soon(), &error), -ERANGE);
     task = (struct wfi_client_task){.name = "t"};
     assert_int_equal(wfi_client_send(client, &task, NULL, &watch, soon(), &error), -EINVAL);
-    assert_int_equal(wfi_client_forget(client, "x", soon(), &error), -EINVAL);
+    assert_int_equal(wf_celery_client_forget(client, "x", soon(), &error), -EINVAL);
     task = (struct wfi_client_task){0};
     assert_int_equal(wfi_client_send(client, &task, NULL, NULL, soon(), &error), -EINVAL);
     assert_int_equal(ask_integer(redis, "LLEN %s", "celery"), 0);
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 /* ---- one result ---- */
 
 static void test_a_result_is_found_whenever_it_was_stored(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *redis = connect_to_server();
     struct wfi_result_watch watch;
     (void)state;
@@ -315,10 +323,10 @@ static void test_a_result_is_found_whenever_it_was_stored(void **state)
     wfi_results_unwatch(&watch);
     wait_for_subscriptions(redis, "after", 0);
 
-    assert_int_equal(wfi_client_forget(client, "after", soon(), NULL), 0);
+    assert_int_equal(wf_celery_client_forget(client, "after", soon(), NULL), 0);
     assert_int_equal(ask_integer(redis, "EXISTS %s", WFI_RESULT_KEY "after"), 0);
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 static void test_a_failure_is_an_error(void **state)
@@ -343,7 +351,7 @@ static void test_a_failure_is_an_error(void **state)
         {WFI_STATE_FAILURE, "null", WF_ETASKFAILED,
          "the task ended with FAILURE, and no exception"},
     };
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *redis = connect_to_server();
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -368,12 +376,12 @@ static void test_a_failure_is_an_error(void **state)
     assert_int_equal(wfi_results_wait(&watch, &in, soon(), NULL), WF_EPARSE);
     wfi_results_unwatch(&watch);
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 static void test_several_watch_one_result(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *redis = connect_to_server();
     struct wfi_result_watch watches[3], late;
     (void)state;
@@ -399,14 +407,14 @@ static void test_several_watch_one_result(void **state)
     expect_result(&late, "true");
     wfi_results_unwatch(&late);
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 /* ---- connections that break ---- */
 
 static void test_a_broken_connection_loses_no_result(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *redis = connect_to_server();
     (void)state;
     for (int round = 0; round < 20; round++) {
@@ -429,12 +437,12 @@ static void test_a_broken_connection_loses_no_result(void **state)
         }
     }
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 static void test_a_server_that_comes_back_is_found(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     const struct wfi_client_task task = {.name = "t"};
     struct wfi_result_watch watch;
     char id[WFI_UUID_BYTES];
@@ -450,21 +458,22 @@ static void test_a_server_that_comes_back_is_found(void **state)
     wfi_results_unwatch(&watch);
     run(redis, "DEL celery");
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 static void test_a_backend_that_cannot_be_reached_is_told(void **state)
 {
-    struct wfi_client *client = NULL;
-    const struct wfi_client_options options = {.results = {.retries_max = 2, .pause_ns = 1}};
+    struct wf_celery_client *client = NULL;
+    struct wf_celery_client_options options = {.broker = "redis+socket:///nowhere",
+                                               .backend = "redis+socket:///nowhere",
+                                               .retries_max = 2,
+                                               .pause_ns = 1};
     const struct wfi_client_task task = {.name = "t"};
     struct wfi_result_watch watch;
     struct wfi_result_in in;
     struct wf_error error = {0};
     (void)state;
-    assert_int_equal(wfi_client_create("redis+socket:///nowhere", "redis+socket:///nowhere",
-                                       &options, &client, NULL),
-                     0);
+    assert_int_equal(wf_celery_client_create(&options, &client, NULL), 0);
     for (int i = 0; i < 2; i++) { /* it is tried anew for the next */
         watch_it(client, "x", &watch);
         assert_int_equal(wfi_results_wait(&watch, &in, soon(), &error), -ENOENT);
@@ -474,11 +483,12 @@ static void test_a_backend_that_cannot_be_reached_is_told(void **state)
     assert_int_equal(
         wfi_client_send(client, &task, NULL, &watch, wf_after(WF_MILLISECONDS(1)), &error),
         -ENOENT);
-    wfi_client_destroy(client);
-    assert_int_equal(wfi_client_create(server.url, server.url, &options, &client, NULL), 0);
+    wf_celery_client_destroy(client);
+    options.broker = options.backend = server.url;
+    assert_int_equal(wf_celery_client_create(&options, &client, NULL), 0);
     watch_it(client, "pending when it ends", &watch);
     wfi_results_unwatch(&watch);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 /* ---- many ---- */
@@ -516,9 +526,9 @@ int echo_all(struct wf_task *self, int count, wf_none *ret)
 }
 WF_TASK_DEFINE(echo_all)
 
-WF_TASK(wf_none, call_echo, (struct wfi_client *, client), (int, number))
+WF_TASK(wf_none, call_echo, (struct wf_celery_client *, client), (int, number))
 
-int call_echo(struct wf_task *self, struct wfi_client *client, int number, wf_none *ret)
+int call_echo(struct wf_task *self, struct wf_celery_client *client, int number, wf_none *ret)
 {
     char args[32];
     struct wfi_result_watch watch;
@@ -544,7 +554,7 @@ WF_TASK_DEFINE(call_echo)
 
 static void many_call(struct wf_executor *on, int count, int rounds)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wf_executor *worker;
     struct wf_error error = {0};
     wf_none none;
@@ -559,7 +569,7 @@ static void many_call(struct wf_executor *on, int count, int rounds)
     }
     assert_int_equal(echo_all_result(&echoes, &none, soon(), NULL), 0);
     wf_executor_destroy(worker);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 static void test_a_thousand_fibers_wait_at_once(void **state)
@@ -581,9 +591,9 @@ static void test_threads_wait_too(void **state)
     wf_executor_destroy(threads);
 }
 
-WF_TASK(wf_none, wait_for_ever, (struct wfi_client *, client))
+WF_TASK(wf_none, wait_for_ever, (struct wf_celery_client *, client))
 
-int wait_for_ever(struct wf_task *self, struct wfi_client *client, wf_none *ret)
+int wait_for_ever(struct wf_task *self, struct wf_celery_client *client, wf_none *ret)
 {
     struct wfi_result_watch watch;
     struct wfi_result_in in;
@@ -599,7 +609,7 @@ WF_TASK_DEFINE(wait_for_ever)
 
 static void test_a_wait_can_be_cancelled(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *redis = connect_to_server();
     struct wf_executor *fibers;
     wf_none none;
@@ -612,14 +622,14 @@ static void test_a_wait_can_be_cancelled(void **state)
     wait_for_subscriptions(redis, "never", 0);
     wf_executor_destroy(fibers);
     wfi_redis_close(redis);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 /* ---- requests ---- */
 
 static void test_a_task_is_revoked(void **state)
 {
-    struct wfi_client *client = create_client();
+    struct wf_celery_client *client = create_client();
     struct wfi_redis *listener = connect_to_server();
     struct wfi_redis_batch batch = {0};
     redisReply *reply;
@@ -628,7 +638,7 @@ static void test_a_task_is_revoked(void **state)
     assert_int_equal(wfi_redis_send(listener, &batch, NULL), 0);
     assert_int_equal(wfi_redis_receive(listener, &reply, soon(), NULL), 0);
     freeReplyObject(reply);
-    assert_int_equal(wfi_client_revoke(client, "the one", true, soon(), NULL), 0);
+    assert_int_equal(wf_celery_client_revoke(client, "the one", true, soon(), NULL), 0);
     assert_int_equal(wfi_redis_receive(listener, &reply, soon(), NULL), 0);
     struct wfi_envelope envelope = {0};
     struct wf_json *body = NULL;
@@ -647,7 +657,7 @@ static void test_a_task_is_revoked(void **state)
     wfi_envelope_reset(&envelope);
     freeReplyObject(reply);
     wfi_redis_close(listener);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
 }
 
 /* ---- no memory ---- */
@@ -655,14 +665,17 @@ static void test_a_task_is_revoked(void **state)
 /* One call from nothing to its result; the worker's part is done in between. */
 static int whole_call(struct wfi_redis *redis)
 {
-    struct wfi_client *client = NULL;
+    struct wf_celery_client *client = NULL;
     const struct wfi_client_task task = {.name = "t", .id = "memory", .args = text_piece("[1]")};
-    const struct wfi_client_options options = {.send_once = true,
-                                               .results = {.retries_max = 1, .pause_ns = 1}};
+    const struct wf_celery_client_options options = {.broker = server.url,
+                                                     .backend = server.url,
+                                                     .send_once = true,
+                                                     .retries_max = 1,
+                                                     .pause_ns = 1};
     struct wfi_result_watch watch;
     struct wfi_result_in in = {0};
     const struct wf_json_value *value;
-    int err = wfi_client_create(server.url, server.url, &options, &client, NULL);
+    int err = wf_celery_client_create(&options, &client, NULL);
     if (err)
         return err;
     err = wfi_client_send(client, &task, NULL, &watch, soon(), NULL);
@@ -676,8 +689,8 @@ static int whole_call(struct wfi_redis *redis)
         wfi_results_unwatch(&watch);
     }
     if (!err)
-        err = wfi_client_forget(client, "memory", soon(), NULL);
-    wfi_client_destroy(client);
+        err = wf_celery_client_forget(client, "memory", soon(), NULL);
+    wf_celery_client_destroy(client);
     return err;
 }
 

@@ -55,6 +55,7 @@ struct wfi_result_topic {
 
 struct wfi_results {
     struct wfi_celery_url url;
+    char *key; /* what stands in front of an id */
     int retries_max;
     int64_t pause_ns;
     struct wf_event wanted; /* there is a topic, as far as the reader has not seen otherwise */
@@ -114,8 +115,7 @@ static int say(struct wfi_results *results, bool subscribe, struct wfi_result_to
 {
     if (!results->feed)
         return 0;
-    wfi_redis_add(&results->batch,
-                  subscribe ? "SUBSCRIBE " WFI_RESULT_KEY "%s" : "UNSUBSCRIBE " WFI_RESULT_KEY "%s",
+    wfi_redis_add(&results->batch, subscribe ? "SUBSCRIBE %s%s" : "UNSUBSCRIBE %s%s", results->key,
                   topic->id);
     if (results->batch.err) {
         results->batch.err = 0; /* what was in it before still is */
@@ -234,7 +234,7 @@ static void confirm(struct wfi_results *results, const char *id)
 /* Returns 0, or the error for which the connection is of no use. */
 static int take(struct wfi_results *results, const redisReply *reply, struct wf_error *reterr)
 {
-    const size_t prefix = strlen(WFI_RESULT_KEY);
+    const size_t prefix = strlen(results->key);
     if (reply->type == REDIS_REPLY_ERROR)
         return wf_error_set(reterr, -EREMOTEIO, "Redis answered: %.200s", reply->str);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
@@ -274,7 +274,7 @@ static int look(struct wfi_results *results, struct wfi_redis *redis, struct wf_
         while (!err && count < LOOKS_MAX && (link = wfi_list_pop_front(&results->looks))) {
             struct wfi_result_topic *topic = wfi_container_of(link, struct wfi_result_topic, look);
             err = wfi_buffer_append(&ids, topic->id, strlen(topic->id) + 1);
-            wfi_redis_add(&batch, "GET " WFI_RESULT_KEY "%s", topic->id);
+            wfi_redis_add(&batch, "GET %s%s", results->key, topic->id);
             count++;
         }
     }
@@ -596,10 +596,20 @@ int wfi_results_create(const struct wfi_celery_url *url, const struct wfi_result
                        struct wfi_results **ret_results, struct wf_error *reterr)
 {
     struct wfi_results *results = wfi_zalloc(sizeof *results);
-    if (!results)
+    struct wfi_buffer key = {0};
+    char *text = NULL;
+    if (!wfi_buffer_printf(&key, "%s" WFI_RESULT_KEY,
+                           options && options->prefix ? options->prefix : ""))
+        text = wfi_buffer_take(&key, NULL);
+    if (!results || !text) {
+        wfi_buffer_reset(&key);
+        wfi_free(text);
+        wfi_free(results);
         return wf_error_set(reterr, -ENOMEM, NULL);
+    }
     uint64_t seed = (uint64_t)wf_now() ^ (uint64_t)(uintptr_t)results;
     results->url = *url;
+    results->key = text;
     results->retries_max = options && options->retries_max ? options->retries_max : RETRIES_MAX;
     results->pause_ns = options && options->pause_ns ? options->pause_ns : PAUSE_STEP_NS;
     results->topics.same = has_id;
@@ -623,5 +633,6 @@ void wfi_results_destroy(struct wfi_results *results)
     wf_event_fini(&results->sent);
     wf_mutex_fini(&results->starting);
     wf_mutex_fini(&results->lock);
+    wfi_free(results->key);
     wfi_free(results);
 }

@@ -40,13 +40,14 @@ struct wfi_result_watch {
 };
 
 struct wfi_results_options {
-    int retries_max; /* of connecting, one after another, until who waits is told: 20 when 0 */
+    const char *prefix; /* of all keys (global_keyprefix); NULL: none */
+    int retries_max;    /* of connecting, one after another, until who waits is told: 20 when 0 */
     int64_t
         pause_ns; /* what each pause between them is longer than the one before: 200 ms when 0 */
 };
 
 /*
- * Makes one; nothing is connected before somebody watches. The url is copied.
+ * Makes one; nothing is connected before somebody watches. The url and the prefix are copied.
  * Returns 0 or -ENOMEM.
  */
 int wfi_results_create(const struct wfi_celery_url *url, const struct wfi_results_options *options,

@@ -64,7 +64,7 @@ static int print_value(const struct wf_json_value *value)
     return err ? 1 : 0;
 }
 
-static int call(struct wfi_client *client, const struct wfi_client_task *task,
+static int call(struct wf_celery_client *client, const struct wfi_client_task *task,
                 const struct settings *settings)
 {
     char id[WFI_UUID_BYTES];
@@ -75,7 +75,7 @@ static int call(struct wfi_client *client, const struct wfi_client_task *task,
     wf_deadline limit = wf_after(WF_SECONDS(8));
     if (wfi_client_send(client, task, id, &watch, limit, &error))
         return print_error(&error), 1;
-    int err = settings->revoke ? wfi_client_revoke(client, id, false, limit, &error) : 0;
+    int err = settings->revoke ? wf_celery_client_revoke(client, id, false, limit, &error) : 0;
     if (!err)
         err = wfi_results_wait(&watch, &in, wf_after(WF_SECONDS(settings->wait_s)), &error);
     wfi_results_unwatch(&watch);
@@ -85,19 +85,21 @@ static int call(struct wfi_client *client, const struct wfi_client_task *task,
         return print_error(&error), 1;
     int status = wfi_result_value(&in, &value, &error) ? print_error(&error) : print_value(value);
     wfi_result_in_reset(&in);
-    return wfi_client_forget(client, id, limit, NULL) ? 1 : status;
+    return wf_celery_client_forget(client, id, limit, NULL) ? 1 : status;
 }
 
 int main(int argc, char **argv)
 {
     struct wfi_client_task task = {0};
     struct settings settings = {.wait_s = 8};
-    struct wfi_client *client;
+    struct wf_celery_client *client;
     struct wf_error error = {0};
+    struct wf_celery_client_options options = {0};
     if (argc < 4) {
         fputs("usage: client_calls URL NAME ARGS [KWARGS [OPTION VALUE]...]\n", stderr);
         return 2;
     }
+    options.broker = options.backend = argv[1];
     task.name = argv[2];
     task.args = (struct wfi_json_piece){.text = argv[3], .len = strlen(argv[3])};
     if (argc > 4)
@@ -105,9 +107,9 @@ int main(int argc, char **argv)
     for (int i = 5; i + 1 < argc; i += 2)
         if (!set_option(&task, &settings, argv[i], argv[i + 1]))
             return 2;
-    if (wfi_client_create(argv[1], argv[1], NULL, &client, &error))
+    if (wf_celery_client_create(&options, &client, &error))
         return print_error(&error), 1;
     const int status = call(client, &task, &settings);
-    wfi_client_destroy(client);
+    wf_celery_client_destroy(client);
     return status;
 }

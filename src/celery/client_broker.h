@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a client says to a broker, of whichever kind: a table of functions, and the brokers that
+ * have one. All of them may be called by any number of fibers and threads; deadlines, and what is
+ * returned when the broker cannot be reached, are those of wfi_line_do.
+ */
+#ifndef WFI_CELERY_CLIENT_BROKER_H
+#define WFI_CELERY_CLIENT_BROKER_H
+
+#include "celery/client_line.h"
+#include "celery/control.h"
+#include "celery/message.h"
+#include "celery/url.h"
+#include "celery/uuid.h"
+
+struct wfi_client_broker;
+
+/* Who is told of the replies to a request. */
+struct wfi_client_asking {
+    int64_t wait_ns;    /* how long, from when the request is out */
+    size_t replies_max; /* 0: any number */
+    /* Called with each: an object of names and replies. Returns 0, or an error that ends it. */
+    int (*reply)(void *arg, const struct wf_json_value *body);
+    void *arg;
+};
+
+struct wfi_client_broker_ops {
+    /* Sends a task to where its properties say: exchange and routing key. */
+    int (*publish)(struct wfi_client_broker *broker, const struct wfi_message *message,
+                   wf_deadline deadline, struct wf_error *reterr);
+    /* Sends a request to all workers; with `asking`, waits for replies. The request's ticket and
+     * where the replies go are then made here. */
+    int (*control)(struct wfi_client_broker *broker, struct wfi_control_request *request,
+                   const struct wfi_client_asking *asking, wf_deadline deadline,
+                   struct wf_error *reterr);
+    void (*destroy)(struct wfi_client_broker *broker);
+};
+
+struct wfi_client_broker {
+    const struct wfi_client_broker_ops *ops;
+};
+
+struct wfi_client_broker_options {
+    const struct wfi_celery_url *url;
+    const char *prefix; /* of all keys on Redis; "" for none */
+    bool once;          /* nothing is sent again because a connection broke */
+    struct wfi_uuids *uuids;
+};
+
+/* Makes one; nothing is connected yet. Texts are copied, the uuids are the caller's. Returns 0 or
+ * -ENOMEM. */
+int wfi_client_redis_create(const struct wfi_client_broker_options *options,
+                            struct wfi_client_broker **ret_broker, struct wf_error *reterr);
+
+/* The functions of a line to Redis. */
+extern const struct wfi_line_kind wfi_client_redis_line;
+
+#endif
