@@ -331,6 +331,7 @@ static void destroy(struct wfi_worker *worker)
         wf_executor_destroy(worker->pool);
     wfi_store_destroy(worker->store);
     wfi_redis_broker_destroy(worker->broker);
+    wfi_jobs_fini(worker);
     wf_mutex_fini(&worker->lock);
     wf_event_fini(&worker->wake);
     wfi_free(worker);
@@ -380,6 +381,7 @@ int wf_celery_worker_run(const struct wf_celery_worker_options *options, struct 
     worker->options = options;
     wf_mutex_init(&worker->lock);
     wf_event_init(&worker->wake);
+    wfi_jobs_init(worker);
     name_it(worker);
     int err = open_broker(worker, reterr);
     if (!err)

@@ -4,6 +4,7 @@
  *
  *   worker.c          options, start, taking, shutdown
  *   worker_job.c      a message from its first look to its acknowledgement
+ *   worker_jobs.c     which there are, and what is known of tasks
  *   worker_result.c   what is stored of its end
  */
 #ifndef WFI_CELERY_WORKER_H
@@ -22,6 +23,7 @@
 #include "celery/redis_broker.h"
 #include "celery/result.h"
 #include "celery/store.h"
+#include "celery/worker_jobs.h"
 
 /* For giving a message back; what is not back by then is so when it counts as lost. */
 #define WFI_GIVE_BACK_NS WF_SECONDS(10)
@@ -43,6 +45,7 @@ struct wfi_worker {
     struct wf_event wake;         /* serve */
     struct wf_mutex lock;
     struct wfi_list left;  /* jobs that were not begun; under the lock */
+    struct wfi_jobs jobs;  /* under the lock */
     int broker_err;        /* of keep, read after it has ended */
     struct wf_error error; /* the same */
 };
@@ -55,6 +58,7 @@ struct wfi_job {
     struct wfi_message_in in;
     uint64_t number; /* in the order in which they were taken */
     bool begun, has_permit, has_slot;
+    struct wfi_job_entry entry; /* see celery/worker_jobs.h */
 };
 
 /* ---- worker.c ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A message of the worker, from its first look to its acknowledgement: what it is, whether it has
- * expired, its eta, a slot, the task's run within its limits.
+ * expired or is revoked, its eta, its turn, a slot, the task's run within its limits.
  */
 #include "celery/worker.h"
 
@@ -40,6 +40,7 @@ void wfi_job_acknowledge(struct wfi_job *job)
     if (job->message)
         wfi_redis_broker_acknowledge(job->worker->broker, job->message);
     job->message = NULL;
+    wfi_store(&job->entry.is_done, true);
     give_permit_up(job);
 }
 
@@ -60,6 +61,7 @@ static void settle(void *args)
 {
     struct wfi_job *job = ((struct wfi_celery_message_args *)args)->job;
     struct wfi_worker *worker = job->worker;
+    wfi_jobs_remove(job);
     give_slot_up(job);
     give_permit_up(job);
     if (job->begun || !job->message) {
@@ -177,6 +179,8 @@ static void run(struct wfi_job *job, const struct wf_task_type *type)
     struct wf_error error = {0};
     const char *exc = "MemoryError", *module = "builtins";
     int err = wfi_message_read_body(&job->in, 0, &error);
+    if (!err)
+        wfi_store(&job->entry.body, WFI_BODY_OPEN);
     if (err == WFI_MESSAGE_FAIL) {
         exc = job->in.exc_type;
         module = job->in.exc_module;
@@ -200,7 +204,7 @@ static bool is_expired(const struct wfi_message *m)
     return m->expires && wfi_worker_now_us() > m->expires_us;
 }
 
-/* Until its eta. Returns 0 or -ECANCELED. */
+/* Until its eta, or until it is revoked. Returns 0 or -ECANCELED. */
 static int wait_for_eta(struct wfi_job *job)
 {
     const struct wfi_message *m = &job->in.message;
@@ -208,22 +212,12 @@ static int wait_for_eta(struct wfi_job *job)
     for (int64_t now; !err && m->eta && m->eta_us > (now = wfi_worker_now_us());) {
         const int64_t left_us = m->eta_us - now;
         give_permit_up(job);
-        err = wf_sleep(wf_after(left_us < ETA_LOOK_NS / 1000 ? left_us * 1000 : ETA_LOOK_NS));
+        if (wfi_jobs_is_revoked(job))
+            break;
+        err = wfi_jobs_wait(job, true,
+                            wf_after(left_us < ETA_LOOK_NS / 1000 ? left_us * 1000 : ETA_LOOK_NS));
     }
     return err;
-}
-
-/* The task of this name, if it can be called from outside; those of the library's own cannot. */
-static const struct wf_task_type *find_task(struct wfi_worker *worker, const char *name)
-{
-    struct wf_error error;
-    const struct wf_task_type *type = strncmp(name, "wfi_", 4) == 0 ? NULL : wf_task_find(name);
-    if (type && !type->call)
-        return NULL;
-    if (!type || !wfi_arguments_check(type, &error))
-        return type;
-    wfi_worker_say(worker, WF_CELERY_ERROR, "task %.100s cannot be called: %s", name, error.text);
-    return NULL;
 }
 
 /* Ends a message without its task. */
@@ -274,25 +268,33 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
         drop(job, &error);
         return 0;
     }
-    const struct wf_task_type *type = find_task(worker, m->task);
-    if (!type) {
+    struct wfi_offer *offer;
+    const int err = wfi_jobs_offer(worker, m->task, &offer);
+    if (err == -ENOMEM) {
+        pass_on(job);
+        return 0;
+    }
+    if (err) {
         refuse(job, WFI_STATE_FAILURE, "NotRegistered", m->task);
         return 0;
     }
-    if (!is_expired(m)) {
-        if (wait_for_eta(job) || wf_semaphore_acquire(&worker->slots, 1, WF_FOREVER))
+    const char *why = is_expired(m) ? "expired" : !wfi_jobs_add(job, offer) ? "revoked" : NULL;
+    if (!why) {
+        if (wait_for_eta(job) || wfi_jobs_wait_turn(job) ||
+            wf_semaphore_acquire(&worker->slots, 1, WF_FOREVER))
             return 0; /* settle sees to it */
         job->has_slot = true;
         if (wfi_load(&worker->stopping))
             return 0;
+        why = is_expired(m) ? "expired" : !wfi_jobs_activate(job) ? "revoked" : NULL;
     }
-    if (is_expired(m)) {
-        refuse(job, WFI_STATE_REVOKED, "TaskRevokedError", "expired");
+    if (why) {
+        refuse(job, WFI_STATE_REVOKED, "TaskRevokedError", why);
         return 0;
     }
     begin(job);
     WF_SHIELD(WF_FOREVER) {
-        run(job, type);
+        run(job, offer->type);
         wfi_job_acknowledge(job);
     }
     return 0;
