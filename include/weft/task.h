@@ -66,7 +66,7 @@ typedef struct wf_bytes {
     size_t len;
 } wf_bytes;
 
-struct wf_json; /* a JSON document: weft/json.h */
+struct wf_json;        /* a JSON document: weft/json.h */
 struct wf_celery_task; /* how a Celery worker runs a task: weft/celery_task.h */
 
 enum wf_param_kind {
@@ -236,8 +236,9 @@ WF_API int wf_go(struct wf_scope *scope, const struct wf_task_type *type,
                  const struct wf_submit_options *options, const void *args);
 
 /*
- * Called by constructors: puts an entry into the registry. A second definition of one name ends the
- * program with a message that names both places.
+ * Called by constructors and destructors: puts an entry into the registry, takes that of the same
+ * type out. A second definition of one name, or one for another WF_TASK_ABI, ends the program with
+ * a message that names the places; in a module that wf_module_load loads, it is that call's error.
  * Context: any, never blocks for long.
  */
 WF_API void wf_task_register(struct wf_task_entry *entry);

@@ -51,11 +51,24 @@ static void walks_through_all_of_them_once(void **state)
     assert_null(wf_task_next(&stranger));
 }
 
+static void takes_a_type_out_and_in_again(void **state)
+{
+    (void)state;
+    static struct wf_task_entry entry = {&second_of_two_task, NULL};
+    wf_task_unregister(&entry);
+    assert_null(wf_task_find("second_of_two"));
+    assert_ptr_equal(wf_task_find("first_of_two"), &first_of_two_task);
+    wf_task_unregister(&entry); /* once more does nothing */
+    wf_task_register(&entry);
+    assert_ptr_equal(wf_task_find("second_of_two"), &second_of_two_task);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_a_task_by_its_name),
         cmocka_unit_test(walks_through_all_of_them_once),
+        cmocka_unit_test(takes_a_type_out_and_in_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct search {
     const void *address;
@@ -83,11 +85,37 @@ void wfi_module_each(void (*fn)(const void *base, void *arg), void *arg)
     dl_iterate_phdr(visit, &walk);
 }
 
+bool wfi_module_is_file(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && !S_ISDIR(about.st_mode) && access(path, R_OK) == 0;
+}
+
+static void *open_module(const char *path, int flags, char *why, size_t why_bytes)
+{
+    void *handle = dlopen(path, RTLD_NOW | flags);
+    const char *text = handle ? NULL : dlerror();
+    if (!handle)
+        snprintf(why, why_bytes, "%s", text ? text : path);
+    return handle;
+}
+
+void *wfi_module_open(const char *path, char *why, size_t why_bytes)
+{
+    return open_module(path, RTLD_LOCAL, why, why_bytes);
+}
+
+void wfi_module_close(void *handle)
+{
+    dlclose(handle);
+}
+
+void *wfi_module_symbol(void *handle, const char *name)
+{
+    return dlsym(handle, name);
+}
+
 bool wfi_module_load(const char *path, char *why, size_t why_bytes)
 {
-    if (dlopen(path, RTLD_NOW | RTLD_GLOBAL))
-        return true;
-    const char *text = dlerror();
-    snprintf(why, why_bytes, "%s", text ? text : path);
-    return false;
+    return open_module(path, RTLD_GLOBAL, why, why_bytes) != NULL;
 }

@@ -23,6 +23,14 @@ bool wfi_module_at(const void *address, struct wfi_module *ret_module);
 /* Calls fn with the base address of every object that is loaded now. */
 void wfi_module_each(void (*fn)(const void *base, void *arg), void *arg);
 
+/* Whether there is a file, not a folder, that may be read. */
+bool wfi_module_is_file(const char *path);
+
+/* Loads a module whose names stay its own. Returns a handle, or NULL, and why in `why`. */
+void *wfi_module_open(const char *path, char *why, size_t why_bytes);
+void wfi_module_close(void *handle);
+void *wfi_module_symbol(void *handle, const char *name);
+
 /* Loads a module, for good. Returns false, and why in `why`, when it cannot be loaded. */
 bool wfi_module_load(const char *path, char *why, size_t why_bytes);
 
