@@ -38,14 +38,14 @@ def wait_until(condition, what, patience_s=PATIENCE_S):
 
 
 class Redis:
-    """On a Unix socket in a folder of its own; with `durable` it keeps on disk what it has
-    answered, and can be killed and started again."""
+    """On a Unix socket in a folder of its own; with `durable` what it has answered is in a file, and
+    still there when it is killed and started again (though not when the machine is)."""
 
     def __init__(self, durable=False, extra=()):
         self.folder = tempfile.mkdtemp(prefix="weft-redis-")
         self.socket = os.path.join(self.folder, "s")
         self.url = f"redis+socket://{self.socket}"
-        self.words = ["--appendonly", "yes", "--appendfsync", "always"] if durable else [
+        self.words = ["--appendonly", "yes", "--appendfsync", "no"] if durable else [
             "--appendonly", "no"]
         self.words += extra
         self.process = None

@@ -292,8 +292,10 @@ class Hostile(unittest.TestCase):
 
     def test_one_id_twice(self):
         same = str(uuid.uuid4())
+        self.send(text_of("add", "again", body_of(1, 0)))
+        wait_until(lambda: self.meta("again"), "the first is done")
         for value in (1, 2, 3):
-            self.send(text_of("add", "again", body_of(value, 0)))
+            self.send(text_of("add", "again", body_of(value, 1)))
             self.send(text_of("add", f"tag-{value}", body_of(value, 0),
                               properties={"delivery_tag": same}))
         self.send(text_of("add", "taken", body_of(1, 1)))

@@ -8,9 +8,11 @@
  * What it logs goes to standard error.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <weft/celery.h>
 #include <weft/json.h>
@@ -56,6 +58,22 @@ int sleeping(struct wf_task *self, double seconds, double *ret)
     return wf_sleep(wf_after(WF_SECONDS(seconds)));
 }
 WF_TASK_DEFINE(sleeping)
+
+/* Leaves a line in a file for each run; gives n. */
+WF_TASK(int64_t, note, (const char *, path), (int64_t, n), (double, seconds))
+
+int note(struct wf_task *self, const char *path, int64_t n, double seconds, int64_t *ret)
+{
+    char line[32];
+    const int len = snprintf(line, sizeof line, "%lld\n", (long long)n);
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, line, (size_t)len) != len)
+        return wf_task_fail(self, -EIO, "%s cannot be written", path);
+    close(fd);
+    *ret = n;
+    return wf_sleep(wf_after(WF_SECONDS(seconds)));
+}
+WF_TASK_DEFINE(note)
 
 WF_TASK(wf_none, die, (int, status))
 
