@@ -178,6 +178,12 @@ WF_API void wf_result_free(const void *ptr);
 WF_API void wf_drop_string(void *result);
 WF_API void wf_drop_bytes(void *result);
 
+/*
+ * The same for a result that is JSON.
+ * Context: any, never blocks.
+ */
+WF_API void wf_drop_json(void *result);
+
 WF_END_DECLS
 
 #endif

@@ -68,6 +68,7 @@ typedef struct wf_bytes {
 
 struct wf_json;        /* a JSON document: weft/json.h */
 struct wf_celery_task; /* how a Celery worker runs a task: weft/celery_task.h */
+struct wf_celery_apply; /* how a task is sent to one: weft/celery_client.h */
 
 enum wf_param_kind {
     WF_PARAM_OPAQUE, /* no codec is known: local engines only, or WF_WIRE */
@@ -123,6 +124,7 @@ struct wf_submit_options {
      * wf_executor_workers says), and so on; counted round from the last to the first. 0: where
      * there is time for it. For the fibers engine. */
     unsigned worker;
+    const struct wf_celery_apply *celery; /* queue, time and so on; for the celery engine */
 };
 
 /*
@@ -252,6 +254,7 @@ WF_END_DECLS
 #include <weft/future.h>
 #include <weft/map.h>
 #include <weft/process.h>
+#include <weft/processes.h>
 
 #ifndef __cplusplus
 
@@ -261,7 +264,8 @@ WF_END_DECLS
 /*
  * A task that is defined elsewhere, under a name that need not be a C identifier:
  * WF_TASK_AS("tasks.add", int64_t, add, (int64_t, x), (int64_t, y)). Engines that run tasks in this
- * program refuse it.
+ * program refuse it. A result that is a string, bytes or JSON is the taker's, to be given to
+ * wf_result_free or wf_json_destroy.
  */
 #define WF_TASK_AS(FOREIGN, ...) \
     WF_TASK_JOIN_(WF_TASK_, WF_TASK_COUNT_(__VA_ARGS__))(WF_TASK_FOREIGN_, FOREIGN, __VA_ARGS__)

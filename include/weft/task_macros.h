@@ -69,9 +69,16 @@
     .result_type = NAME##_result_text, .result_kind = (enum wf_param_kind)NAME##_result_kind
 
 #define WF_TASK_EXTERN_(NAME, FOREIGN) extern const struct wf_task_type NAME##_task;
-#define WF_TASK_FOREIGN_(NAME, FOREIGN)                              \
-    static const struct wf_task_type NAME##_task WF_TASK_UNUSED_ = { \
-        .name = FOREIGN, .file = __FILE__, .line = __LINE__, WF_TASK_SHAPE_(NAME)};
+#define WF_TASK_FOREIGN_(NAME, FOREIGN)                                             \
+    static const struct wf_task_type NAME##_task WF_TASK_UNUSED_ = {                \
+        .name = FOREIGN,                                                            \
+        .file = __FILE__,                                                           \
+        .line = __LINE__,                                                           \
+        WF_TASK_SHAPE_(NAME),                                                       \
+        .drop_result = (int)NAME##_result_kind == WF_PARAM_STRING  ? wf_drop_string \
+                       : (int)NAME##_result_kind == WF_PARAM_BYTES ? wf_drop_bytes  \
+                       : (int)NAME##_result_kind == WF_PARAM_JSON  ? wf_drop_json   \
+                                                                   : NULL};
 
 #define WF_TASK_0(LINK, FOREIGN, R, NAME) \
     WF_TASK_BODY_(LINK, FOREIGN, R, NAME, 0, (char wfi_none;), (), (), (0), (), ({0}))

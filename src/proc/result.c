@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include <weft/json.h>
+
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/list.h"
@@ -132,4 +134,9 @@ void wf_drop_string(void *result)
 void wf_drop_bytes(void *result)
 {
     wf_result_free(((wf_bytes *)result)->ptr);
+}
+
+void wf_drop_json(void *result)
+{
+    wf_json_destroy(*(struct wf_json **)result);
 }
