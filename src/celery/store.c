@@ -122,11 +122,17 @@ static int hold(struct wfi_store *store, struct connection **ret, wf_deadline de
     return err;
 }
 
+struct put {
+    const char *task_id, *meta;
+    size_t len;
+    bool stored;
+};
+
 /* By its digest, or, when the server has forgotten that (SCRIPT FLUSH), by its text. */
-static int call(struct wfi_store *store, struct connection *c, const char *task_id,
-                const char *meta, size_t len, bool *ret_stored, wf_deadline deadline,
-                struct wf_error *reterr)
+static int put_by(struct wfi_store *store, struct connection *c, void *arg, wf_deadline deadline,
+                  struct wf_error *reterr)
 {
+    struct put *put = arg;
     int err = 0;
     bool again = false;
     do {
@@ -135,12 +141,13 @@ static int call(struct wfi_store *store, struct connection *c, const char *task_
         wfi_redis_add(&batch,
                       again ? "EVAL %s 1 %s" WFI_STORE_KEY "%s %b %s"
                             : "EVALSHA %s 1 %s" WFI_STORE_KEY "%s %b %s",
-                      again ? script : c->sha, store->prefix, task_id, meta, len, store->expires);
+                      again ? script : c->sha, store->prefix, put->task_id, put->meta, put->len,
+                      store->expires);
         err = wfi_redis_call(c->redis, &batch, &answer, deadline, reterr);
         again = !again && err && answer.count == 1 && answer.replies[0]->str &&
                 strncmp(answer.replies[0]->str, "NOSCRIPT", 8) == 0;
-        if (!err && ret_stored)
-            *ret_stored = answer.replies[0]->integer == 1;
+        if (!err)
+            put->stored = answer.replies[0]->integer == 1;
         wfi_redis_answer_fini(&answer);
         wfi_redis_batch_fini(&batch);
     } while (again);
@@ -152,8 +159,11 @@ static bool is_final(int err)
     return err == -ECANCELED || err == -ENOMEM || err == -EREMOTEIO || err == -EACCES;
 }
 
-int wfi_store_put(struct wfi_store *store, const char *task_id, const char *meta, size_t len,
-                  bool *ret_stored, wf_deadline deadline, struct wf_error *reterr)
+/* Calls `by` until it has an answer. */
+static int attempt_all(struct wfi_store *store,
+                       int (*by)(struct wfi_store *store, struct connection *c, void *arg,
+                                 wf_deadline deadline, struct wf_error *reterr),
+                       void *arg, wf_deadline deadline, struct wf_error *reterr)
 {
     struct wf_error unwanted;
     reterr = reterr ? reterr : &unwanted;
@@ -162,7 +172,7 @@ int wfi_store_put(struct wfi_store *store, const char *task_id, const char *meta
         int err = hold(store, &c, deadline, reterr);
         if (!err) {
             wf_deadline limit = wf_earlier(deadline, wf_after(CALL_NS));
-            err = call(store, c, task_id, meta, len, ret_stored, limit, reterr);
+            err = by(store, c, arg, limit, reterr);
             if (err == -ETIMEDOUT && limit.ns < deadline.ns)
                 wfi_redis_break(c->redis); /* it hangs: the next caller opens another */
             release(c);
@@ -174,6 +184,57 @@ int wfi_store_put(struct wfi_store *store, const char *task_id, const char *meta
         if (wf_sleep(wf_earlier(deadline, until)))
             return wf_error_set(reterr, -ECANCELED, NULL);
     }
+}
+
+int wfi_store_put(struct wfi_store *store, const char *task_id, const char *meta, size_t len,
+                  bool *ret_stored, wf_deadline deadline, struct wf_error *reterr)
+{
+    struct put put = {task_id, meta, len, false};
+    int err = attempt_all(store, put_by, &put, deadline, reterr);
+    if (!err && ret_stored)
+        *ret_stored = put.stored;
+    return err;
+}
+
+struct call {
+    const struct wfi_redis_batch *batch;
+    struct wfi_redis_answer *answer;
+};
+
+static int call_by(struct wfi_store *store, struct connection *c, void *arg, wf_deadline deadline,
+                   struct wf_error *reterr)
+{
+    struct call *call = arg;
+    struct wfi_redis_batch copy = {.count = call->batch->count, .err = call->batch->err};
+    (void)store;
+    if (!copy.err)
+        copy.err = wfi_buffer_append(&copy.bytes, call->batch->bytes.data, call->batch->bytes.len);
+    struct wfi_redis_answer answer = {0};
+    int err = wfi_redis_call(c->redis, &copy, &answer, deadline, reterr);
+    if (err || !call->answer)
+        wfi_redis_answer_fini(&answer);
+    else
+        *call->answer = answer;
+    wfi_redis_batch_fini(&copy);
+    return err;
+}
+
+int wfi_store_call(struct wfi_store *store, const struct wfi_redis_batch *batch,
+                   struct wfi_redis_answer *ret_answer, wf_deadline deadline,
+                   struct wf_error *reterr)
+{
+    struct call call = {batch, ret_answer};
+    return attempt_all(store, call_by, &call, deadline, reterr);
+}
+
+const char *wfi_store_prefix(const struct wfi_store *store)
+{
+    return store->prefix;
+}
+
+const char *wfi_store_expires(const struct wfi_store *store)
+{
+    return store->expires;
 }
 
 int wfi_store_create(const struct wfi_store_options *options, struct wfi_store **ret_store,

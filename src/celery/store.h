@@ -49,6 +49,24 @@ int wfi_store_create(const struct wfi_store_options *options, struct wfi_store *
 int wfi_store_put(struct wfi_store *store, const char *task_id, const char *meta, size_t len,
                   bool *ret_stored, wf_deadline deadline, struct wf_error *reterr);
 
+/*
+ * Sends commands that do no harm when they are sent twice, and waits for their answers. The batch
+ * stays as it is.
+ *
+ * ret_answer   receives the answers, none of which is an error; to be given to
+ *              wfi_redis_answer_fini. May be NULL
+ *
+ * Returns as wfi_store_put. Context: the same.
+ */
+int wfi_store_call(struct wfi_store *store, const struct wfi_redis_batch *batch,
+                   struct wfi_redis_answer *ret_answer, wf_deadline deadline,
+                   struct wf_error *reterr);
+
+/* For such commands: what is in front of all keys, and how many seconds keys are kept, "0" for
+ * ever. */
+const char *wfi_store_prefix(const struct wfi_store *store);
+const char *wfi_store_expires(const struct wfi_store *store);
+
 /* Closes it; nobody is inside a call any more. NULL is fine. */
 void wfi_store_destroy(struct wfi_store *store);
 

@@ -45,6 +45,15 @@ void wfi_uuids_fini(struct wfi_uuids *uuids)
     wf_mutex_fini(&uuids->lock);
 }
 
+const char *wfi_uuid_write(uint64_t high, uint64_t low, char out[WFI_UUID_BYTES])
+{
+    /* Version 4, and the variant of RFC 9562. */
+    snprintf(out, WFI_UUID_BYTES, "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(high >> 32),
+             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xfff),
+             (unsigned)(0x8000 | (low >> 48 & 0x3fff)), (unsigned long long)(low & 0xffffffffffff));
+    return out;
+}
+
 const char *wfi_uuid_next(struct wfi_uuids *uuids, char out[WFI_UUID_BYTES])
 {
     uint64_t high = 0, low = 0;
@@ -52,9 +61,5 @@ const char *wfi_uuid_next(struct wfi_uuids *uuids, char out[WFI_UUID_BYTES])
         high = wfi_random_next(&uuids->random);
         low = wfi_random_next(&uuids->random);
     }
-    /* Version 4, and the variant of RFC 9562. */
-    snprintf(out, WFI_UUID_BYTES, "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(high >> 32),
-             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xfff),
-             (unsigned)(0x8000 | (low >> 48 & 0x3fff)), (unsigned long long)(low & 0xffffffffffff));
-    return out;
+    return wfi_uuid_write(high, low, out);
 }

@@ -29,4 +29,7 @@ void wfi_uuids_fini(struct wfi_uuids *uuids);
 /* Writes the next, with its NUL. Any number of callers. Returns `out`. */
 const char *wfi_uuid_next(struct wfi_uuids *uuids, char out[WFI_UUID_BYTES]);
 
+/* Writes the one that is made of 122 of these 128 bits, with its NUL. Pure. Returns `out`. */
+const char *wfi_uuid_write(uint64_t high, uint64_t low, char out[WFI_UUID_BYTES]);
+
 #endif
