@@ -29,7 +29,8 @@ WF_BEGIN_DECLS
     X(WF_ETLS, -4106, "the TLS handshake or certificate check failed")                            \
     X(WF_ETOOBIG, -4107, "larger than the limit that was set")                                    \
     X(WF_ESHORT, -4108, "the peer ended before everything announced had arrived")                 \
-    X(WF_EDEADLOCK, -4109, "the wait could never end")
+    X(WF_EDEADLOCK, -4109, "the wait could never end")                                            \
+    X(WF_ENORESULT, -4110, "the task ends without a result of its own")
 
 enum wf_error_code {
 #define WF_ERROR_ENUM_(name, number, text) name = number,

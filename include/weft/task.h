@@ -111,7 +111,11 @@ struct wf_task_entry {
     struct wf_task_entry *next;
 };
 
-enum { WF_TASK_ABI = 2 };
+enum { WF_TASK_ABI = 3 };
+
+/* A task as a parameter of another, which may then look at it, and call it: it is found in another
+ * process, too, whose copy of its module is loaded when it is needed. */
+typedef const struct wf_task_type *wf_task_ref;
 
 /* Per call; zeroed is the default. */
 struct wf_submit_options {
@@ -145,6 +149,34 @@ WF_API int wf_task_fail(struct wf_task *self, int code, const char *format, ...)
  * Context: thread or fiber; by the task itself.
  */
 WF_API int wf_task_fail_with(struct wf_task *self, const struct wf_error *error);
+
+/*
+ * For a task that calls the functions of others, and has to know why they failed: the error that
+ * the running task ends with if it returns `code` now.
+ *
+ * ret_error   receives it: what wf_task_fail was told last, or no more than the code
+ *
+ * Returns the code.
+ * Context: any, never blocks; by the task itself.
+ */
+WF_API int wf_task_failure(const struct wf_task *self, int code, struct wf_error *ret_error);
+
+/*
+ * For such a task, too: what it notes at itself, functions that get its `self` can find. One note
+ * at a time.
+ *
+ * key    who knows what the note is: an address that nobody else has
+ * note   NULL takes it away
+ *
+ * Context: any, never blocks; by the task itself.
+ */
+WF_API void wf_task_set_note(struct wf_task *self, const void *key, void *note);
+
+/*
+ * The running task's note, if it was made under this key; else NULL.
+ * Context: any, never blocks; by the task itself.
+ */
+WF_API void *wf_task_note(const struct wf_task *self, const void *key);
 
 /*
  * For tasks that compute: has this task been asked to stop? Costs a load per level of scope around

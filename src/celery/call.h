@@ -36,24 +36,27 @@ enum wfi_call_ending {
 
 struct wfi_outcome {
     enum wfi_call_ending ending;
-    struct wfi_json_piece result; /* a text, where there is one */
+    struct wfi_json_piece result; /* a text, where there is one; of REPLACED a value, too */
     const char *traceback;        /* of FAILED and RETRIED; NULL: none */
     struct wf_error error;        /* of FAILED, RETRIED, CANCELED and LOST: for the log */
 
     /* RETRIED: when it is to run, and what is to be other than in the message that ran. Nothing:
      * as it was. */
     int64_t eta_us;
-    struct wfi_json_piece args, kwargs;
+    struct wfi_json_piece args, kwargs; /* values */
     const char *queue;
 
     bool requeue; /* REJECTED */
 
-    /* Signatures that the task has added to the chord that it is a part of, whatever its end. To be
-     * carried out first, before the part is counted. */
+    /* Signatures that the task has added to the chord that it is a part of, whatever its end:
+     * values. To be carried out first, before the part is counted. */
     struct wfi_json_piece *parts;
     size_t part_count;
 
-    void *owned[4]; /* what the above points into */
+    /* What the above points into. */
+    struct wf_json_writer *writer;
+    void *bytes;
+    struct wfi_kept *kept;
 };
 
 /* What a call is made from; it has to live, with all it points to, until wfi_call_end. */
@@ -63,14 +66,18 @@ struct wfi_call {
     const struct wfi_message_in *in; /* its body has been read */
     const char *worker;              /* the worker's name */
     const char *queue;               /* that the message came from */
+    double soft_s, hard_s;           /* the limits that hold; 0: none */
     /* Stores a state of the task's own, PROGRESS or the like, with its meta, a JSON value. By the
      * task, on whatever thread it runs; NULL: there is no store. */
     int (*update)(void *arg, const char *state, const struct wfi_json_piece *meta);
     void *arg;
-    void *running; /* call.c's own */
+
+    /* call.c's own */
+    bool across;                /* it runs in another process */
+    struct wfi_outcome outcome; /* else: filled in by the task */
 };
 
-/* Starts it. Always gives a future: a refusal is one that has failed. */
+/* Starts it. A refusal is a future that has failed; NULL: no memory, for wfi_call_end to tell. */
 struct wf_future *wfi_call_submit(struct wfi_call *call);
 
 /*

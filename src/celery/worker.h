@@ -19,6 +19,7 @@
 
 #include "base/atomic.h"
 #include "base/list.h"
+#include "celery/call.h"
 #include "celery/message.h"
 #include "celery/redis_broker.h"
 #include "celery/result.h"
@@ -96,14 +97,11 @@ void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
 
 void wfi_job_store_started(struct wfi_job *job);
 
-/* Stores the value of a task, which is dropped. */
-void wfi_job_succeed(struct wfi_job *job, const struct wf_task_type *type, void *result);
-
-/* Stores an exception as FAILURE or REVOKED: with a text or none, of an error, of a hard limit. */
+/* Stores an exception as FAILURE or REVOKED: with a text or none, of a call, of a hard limit. */
 void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *module,
                   const char *type, const char *text);
-void wfi_job_fail_with(struct wfi_job *job, enum wfi_task_state state,
-                       const struct wf_error *error);
+void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
+                     const struct wfi_outcome *outcome);
 void wfi_job_fail_for_time(struct wfi_job *job);
 
 #endif

@@ -14,8 +14,6 @@
 
 /* The wall clock may be set while a message waits for its eta: it is looked at so often. */
 #define ETA_LOOK_NS WF_SECONDS(10)
-/* A result up to this size needs no memory of its own. */
-#define RESULT_WORDS 16
 
 WF_TASK(wf_none, wfi_celery_message, (struct wfi_job *, job))
 
@@ -99,11 +97,11 @@ static wf_deadline limit_after(double seconds)
 
 /* Waits for the task, asking it to stop at its limits. Returns whether its end still counts: not
  * beyond the hard limit, where what is stored is stored at once. */
-static bool wait_within_limits(struct wfi_job *job, struct wf_future *f, bool *ret_soft)
+static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
+                               struct wf_future *f, bool *ret_soft)
 {
-    const wf_deadline soft = limit_after(job->in.message.soft_s);
-    const wf_deadline hard = limit_after(job->in.message.hard_s);
-    *ret_soft = false;
+    const wf_deadline soft = limit_after(call->soft_s);
+    const wf_deadline hard = limit_after(call->hard_s);
     int err = wf_future_wait(f, wf_earlier(soft, hard));
     if (err == -ETIMEDOUT) {
         *ret_soft = soft.ns < hard.ns;
@@ -119,40 +117,67 @@ static bool wait_within_limits(struct wfi_job *job, struct wf_future *f, bool *r
     return false;
 }
 
-static void run_bound(struct wfi_job *job, const struct wf_task_type *type, void *args)
+/* What follows from the end of a task. */
+static void follow(struct wfi_job *job, const struct wfi_outcome *outcome, bool soft)
 {
-    struct wfi_worker *worker = job->worker;
-    max_align_t room[RESULT_WORDS];
-    void *result = room;
-    struct wf_error error = {0};
-    bool soft;
-    if (type->result_bytes > sizeof room || type->align > _Alignof(max_align_t))
-        result = wfi_zalloc_aligned(type->align > 16 ? type->align : 16, type->result_bytes);
-    if (!result) {
-        wf_error_set(&error, -ENOMEM, NULL);
-        wfi_job_fail_with(job, WFI_STATE_FAILURE, &error);
+    switch (outcome->ending) {
+    case WFI_CALL_SUCCEEDED:
+        wfi_job_store(job, WFI_STATE_SUCCESS, &outcome->result);
+        return;
+    case WFI_CALL_CANCELED:
+        if (soft)
+            wfi_job_fail(job, WFI_STATE_FAILURE, "billiard.exceptions", "SoftTimeLimitExceeded",
+                         NULL);
+        else
+            wfi_job_fail_as(job, WFI_STATE_REVOKED, outcome);
+        return;
+    case WFI_CALL_FAILED:
+    case WFI_CALL_LOST:
+        wfi_job_fail_as(job, WFI_STATE_FAILURE, outcome);
+        return;
+    case WFI_CALL_RETRIED:
+    case WFI_CALL_REPLACED:
+        wfi_job_fail(job, WFI_STATE_FAILURE, "builtins", "NotImplementedError",
+                     "this worker does not carry out retries");
+        return;
+    case WFI_CALL_IGNORED:
+    case WFI_CALL_REJECTED:
         return;
     }
-    if (!worker->options->acks_late)
+}
+
+static bool choose(enum wf_celery_choice choice, bool option)
+{
+    return choice == WF_CELERY_DEFAULT ? option : choice == WF_CELERY_YES;
+}
+
+/* With its body read. */
+static void run_call(struct wfi_job *job, const struct wf_task_type *type)
+{
+    static const struct wf_celery_task none;
+    struct wfi_worker *worker = job->worker;
+    const struct wfi_message *m = &job->in.message;
+    const struct wf_celery_task *celery = type->celery ? type->celery : &none;
+    struct wfi_call call = {.on = worker->pool,
+                            .type = type,
+                            .in = &job->in,
+                            .worker = worker->name,
+                            .soft_s = m->soft_s > 0 ? m->soft_s : celery->soft_time_limit_s,
+                            .hard_s = m->hard_s > 0 ? m->hard_s : celery->time_limit_s};
+    struct wfi_outcome outcome;
+    bool soft = false;
+    if (!choose(celery->acks_late, worker->options->acks_late))
         wfi_job_acknowledge(job);
-    if (worker->options->track_started)
+    if (choose(celery->track_started, worker->options->track_started))
         wfi_job_store_started(job);
-    struct wf_future *f = wf_submit(worker->pool, type, NULL, args);
-    const bool counts = wait_within_limits(job, f, &soft);
-    const bool canceled = wf_future_state(f) == WF_FUTURE_CANCELED;
-    int err = wf_future_result(&f, result, WF_FOREVER, &error);
+    struct wf_future *f = wfi_call_submit(&call);
+    const bool counts = !f || wait_within_limits(job, &call, f, &soft);
+    wfi_call_end(&call, &f, &outcome);
     leave_slot(job);
-    if (!counts && !err && type->drop_result)
-        type->drop_result(result);
-    else if (counts && !err)
-        wfi_job_succeed(job, type, result);
-    else if (counts && canceled && soft)
-        wfi_job_fail(job, WFI_STATE_FAILURE, "billiard.exceptions", "SoftTimeLimitExceeded", NULL);
-    else if (counts)
-        wfi_job_fail_with(job, canceled ? WFI_STATE_REVOKED : WFI_STATE_FAILURE, &error);
+    if (counts)
+        follow(job, &outcome, soft);
     leave_storing(job);
-    if (result != room)
-        wfi_free(result);
+    wfi_outcome_fini(&outcome);
 }
 
 static bool asks_for(const struct wfi_json_piece *piece)
@@ -174,8 +199,6 @@ static const char *canvas_of(const struct wfi_message *m)
 /* With a slot. */
 static void run(struct wfi_job *job, const struct wf_task_type *type)
 {
-    const struct wfi_message *m = &job->in.message;
-    struct wfi_arguments arguments = {0};
     struct wf_error error = {0};
     const char *exc = "MemoryError", *module = "builtins";
     int err = wfi_message_read_body(&job->in, 0, &error);
@@ -184,17 +207,15 @@ static void run(struct wfi_job *job, const struct wf_task_type *type)
     if (err == WFI_MESSAGE_FAIL) {
         exc = job->in.exc_type;
         module = job->in.exc_module;
-    } else if (!err && canvas_of(m)) {
+    } else if (!err && canvas_of(&job->in.message)) {
         exc = "NotImplementedError";
-        err = wf_error_set(&error, -ENOTSUP, "this worker does not carry out %s", canvas_of(m));
-    } else if (!err) {
-        err = wfi_arguments_bind(type, m->args.value, m->kwargs.value, &arguments, &exc, &error);
+        err = wf_error_set(&error, -ENOTSUP, "this worker does not carry out %s",
+                           canvas_of(&job->in.message));
     }
     if (!err)
-        run_bound(job, type, arguments.args);
+        run_call(job, type);
     else
         wfi_job_fail(job, WFI_STATE_FAILURE, module, exc, error.text);
-    wfi_arguments_fini(&arguments);
 }
 
 /* ---- a message ---- */

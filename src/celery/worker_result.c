@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "celery/arguments.h"
 #include "celery/moment.h"
 
 void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
@@ -73,17 +72,15 @@ void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *mo
     wf_json_writer_destroy(w);
 }
 
-void wfi_job_fail_with(struct wfi_job *job, enum wfi_task_state state, const struct wf_error *error)
+void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
+                     const struct wfi_outcome *outcome)
 {
-    struct wf_json_writer *w;
-    wfi_worker_say(job->worker, WF_CELERY_WARNING, "task %.100s[%.100s] failed: %s",
-                   job->in.message.task, job->in.message.id,
+    const struct wf_error *error = &outcome->error;
+    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_WARNING,
+                   "task %.100s[%.100s] %s: %s", job->in.message.task, job->in.message.id,
+                   state == WFI_STATE_REVOKED ? "is revoked" : "failed",
                    error->text[0] ? error->text : wf_strerror(error->code));
-    if (wfi_message_writer_create(&w))
-        return;
-    wfi_exception_write_error(w, error);
-    wfi_job_store_written(job, state, w);
-    wf_json_writer_destroy(w);
+    wfi_job_store(job, state, &outcome->result);
 }
 
 void wfi_job_fail_for_time(struct wfi_job *job)
@@ -113,23 +110,4 @@ void wfi_job_store_started(struct wfi_job *job)
     wfi_result_write_started(w, getpid(), job->worker->name);
     wfi_job_store_written(job, WFI_STATE_STARTED, w);
     wf_json_writer_destroy(w);
-}
-
-void wfi_job_succeed(struct wfi_job *job, const struct wf_task_type *type, void *result)
-{
-    struct wf_json_writer *w;
-    struct wf_error error = {0};
-    int err = wfi_message_writer_create(&w);
-    if (!err) {
-        err = wfi_arguments_write_result(w, type, result, &error);
-        if (!err)
-            wfi_job_store_written(job, WFI_STATE_SUCCESS, w);
-        wf_json_writer_destroy(w);
-    }
-    if (type->drop_result)
-        type->drop_result(result);
-    if (err == -EINVAL)
-        wfi_job_fail(job, WFI_STATE_FAILURE, "kombu.exceptions", "EncodeError", error.text);
-    else if (err)
-        wfi_job_fail(job, WFI_STATE_FAILURE, "builtins", "MemoryError", wf_strerror(err));
 }

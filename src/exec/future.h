@@ -123,6 +123,8 @@ struct wf_task {
     const struct wf_task_type *type;
     struct wf_task *outer;  /* the task this one interrupted, helping or inline; or NULL */
     struct wf_error *error; /* set by wf_task_fail; NULL also when there was no memory for it */
+    const void *note_key;   /* of wf_task_set_note */
+    void *note;
     struct wfi_cancel level;
 };
 

@@ -43,6 +43,27 @@ int wf_task_fail_with(struct wf_task *self, const struct wf_error *error)
     return code;
 }
 
+int wf_task_failure(const struct wf_task *self, int code, struct wf_error *ret_error)
+{
+    if (self->error)
+        *ret_error = *self->error;
+    else
+        wf_error_set(ret_error, code, NULL);
+    ret_error->code = code;
+    return code;
+}
+
+void wf_task_set_note(struct wf_task *self, const void *key, void *note)
+{
+    self->note_key = key;
+    self->note = note;
+}
+
+void *wf_task_note(const struct wf_task *self, const void *key)
+{
+    return self->note_key == key ? self->note : NULL;
+}
+
 int wf_checkpoint(struct wf_task *self)
 {
     (void)self; /* what runs here is asked, which may be another's part of the task: wf_join */

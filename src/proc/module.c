@@ -2,6 +2,8 @@
 /*
  * Types that are not late are remembered in a small table by address, which every submit looks at;
  * the list of loaded objects is walked for those that are not in it.
+ *
+ * As a parameter (wf_task_ref) a type goes as its address, or, when it is late, as where it is.
  */
 #include "proc/module.h"
 
@@ -71,3 +73,56 @@ const struct wf_task_type *wfi_module_task(const char *path, const unsigned char
     }
     return type;
 }
+
+/* A type that is late has no address in a message, but a path and a name behind, each with its
+ * NUL. */
+struct reference {
+    const struct wf_task_type *type;
+    uint64_t path_bytes, name_bytes;
+    unsigned char id[WFI_MODULE_ID_BYTES];
+};
+
+static ssize_t encode_reference(const void *value, void *buf, size_t capacity)
+{
+    const struct wf_task_type *type = *(const wf_task_ref *)value;
+    struct reference head = {.type = type};
+    struct wfi_module module = {0};
+    if (type && wfi_module_is_late(type, &module)) {
+        head.type = NULL;
+        head.path_bytes = strlen(module.path) + 1;
+        head.name_bytes = strlen(type->name) + 1;
+        memcpy(head.id, module.id, sizeof head.id);
+    }
+    const size_t bytes = sizeof head + head.path_bytes + head.name_bytes;
+    if (bytes > capacity)
+        return (ssize_t)bytes;
+    unsigned char *to = buf;
+    memcpy(to, &head, sizeof head);
+    if (head.path_bytes) {
+        memcpy(to + sizeof head, module.path, head.path_bytes);
+        memcpy(to + sizeof head + head.path_bytes, type->name, head.name_bytes);
+    }
+    return (ssize_t)bytes;
+}
+
+static int decode_reference(void *value, const void *buf, size_t len)
+{
+    struct reference head;
+    if (len < sizeof head)
+        return WF_EPROTOCOL;
+    memcpy(&head, buf, sizeof head);
+    if (head.path_bytes) {
+        const char *path = (const char *)buf + sizeof head, *name = path + head.path_bytes;
+        if (head.path_bytes > len || head.name_bytes > len || !head.name_bytes ||
+            sizeof head + head.path_bytes + head.name_bytes != len || name[-1] ||
+            name[head.name_bytes - 1])
+            return WF_EPROTOCOL;
+        head.type = wfi_module_task(path, head.id, name, NULL);
+        if (!head.type)
+            return WF_ENOTWIRE;
+    }
+    memcpy(value, &head.type, sizeof head.type);
+    return 0;
+}
+
+WF_WIRE(wf_task_ref, encode_reference, decode_reference)
