@@ -298,8 +298,8 @@ class Hostile(unittest.TestCase):
             self.send(text_of("add", "again", body_of(value, 1)))
             self.send(text_of("add", f"tag-{value}", body_of(value, 0),
                               properties={"delivery_tag": same}))
-        self.send(text_of("add", "taken", body_of(1, 1)))
         SERVER.client.lpush("celery-task-meta-taken", "another type")
+        self.send(text_of("add", "taken", body_of(1, 1)))
         _, text = self.finish()
         self.assertEqual(self.meta("again")["result"], 1)  # SUCCESS is final
         self.assertEqual([self.meta(f"tag-{i}")["result"] for i in (1, 2, 3)], [1, 2, 3])
