@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/atomic.h"
 #include "celery/uuid.h"
 
 /* Requests that wait for their turn: many times what inspecting tools send at once. */
@@ -38,6 +39,7 @@ struct wfi_broker {
     void (*control)(void *arg, struct wfi_envelope *envelope);
     void *arg;
     struct wfi_uuids uuids;
+    WFI_ATOMIC(uint64_t) prefetch, exempt;
     struct wf_mutex lock;
     /* under the lock */
     struct wfi_list queues;
@@ -248,8 +250,22 @@ void wfi_broker_each_queue(struct wfi_broker *broker,
 
 void wfi_broker_set_prefetch(struct wfi_broker *broker, uint64_t count)
 {
-    if (broker->table->set_prefetch)
-        broker->table->set_prefetch(broker->it, count);
+    wfi_store(&broker->prefetch, count);
+    if (broker->table->prefetch_changed)
+        broker->table->prefetch_changed(broker->it);
+}
+
+void wfi_broker_exempt(struct wfi_broker *broker, int more)
+{
+    wfi_fetch_add(&broker->exempt, (uint64_t)(int64_t)more);
+    if (broker->table->prefetch_changed)
+        broker->table->prefetch_changed(broker->it);
+}
+
+uint64_t wfi_broker_prefetch(struct wfi_broker *broker)
+{
+    const uint64_t count = wfi_load(&broker->prefetch);
+    return count ? count + wfi_load(&broker->exempt) : 0;
 }
 
 int wfi_broker_take(struct wfi_broker *broker, int max, struct wfi_list *ret_messages,

@@ -114,10 +114,15 @@ struct wfi_broker_message {
 };
 
 /*
- * How many messages the server gives that are not acknowledged; 0: any number. The one that was set
- * last counts. Any caller, never blocks.
+ * How many messages the server gives that are not acknowledged; 0, as in the beginning: any number.
+ * `exempt` says of so many more, or fewer, that they do not count, as they wait for their time. Any
+ * caller, never blocks for long.
  */
 void wfi_broker_set_prefetch(struct wfi_broker *broker, uint64_t count);
+void wfi_broker_exempt(struct wfi_broker *broker, int more);
+
+/* The two together. */
+uint64_t wfi_broker_prefetch(struct wfi_broker *broker);
 
 /*
  * Takes up to `max` messages, waiting for the first. Where there is no connection it waits for one.
@@ -212,7 +217,7 @@ struct wfi_broker_table {
     int (*run)(void *it, struct wf_error *reterr);
     int (*add_queue)(void *it, const struct wfi_broker_queue *queue);
     int (*remove_queue)(void *it, const char *name);
-    void (*set_prefetch)(void *it, uint64_t count);
+    void (*prefetch_changed)(void *it); /* may be NULL */
     int (*take)(void *it, int max, struct wfi_list *ret_messages, wf_deadline deadline);
     int (*read)(struct wfi_broker_message *message, struct wfi_message_in *ret,
                 struct wf_error *reterr);

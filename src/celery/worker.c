@@ -4,7 +4,7 @@
  *
  *   run        the caller's; waits for `serve`, which it does not break off when it is cancelled
  *   serve      a task of its own: starts the others, waits to be told to stop, brings all to an end
- *   keep       the broker's connections (wfi_redis_broker_run)
+ *   keep       the broker's connections (wfi_broker_run)
  *   consume    takes messages, as many at once as there are permits
  *   message    a fiber for each message, from its first look to its acknowledgement
  *
@@ -115,12 +115,13 @@ int wfi_celery_consume(struct wf_task *self, struct wfi_worker *worker, wf_none 
         more = more < TAKE_MAX - room ? more : TAKE_MAX - room;
         if (more && wf_semaphore_try_acquire(&worker->prefetch, more) == 0)
             room += more;
-        int n = wfi_redis_broker_take(worker->broker, (int)room, &messages, WF_FOREVER);
+        int n = wfi_broker_take(worker->broker, (int)room, &messages, WF_FOREVER);
         const uint64_t unused = room - (n > 0 ? (uint64_t)n : 0);
         if (unused)
             (void)wf_semaphore_release(&worker->prefetch, unused);
         for (struct wfi_link *link; n > 0 && (link = wfi_list_pop_front(&messages));)
-            wfi_job_start(worker, wfi_container_of(link, struct wfi_redis_message, link), number++);
+            wfi_job_start(worker, wfi_container_of(link, struct wfi_broker_message, link),
+                          number++);
         if (n == -EPIPE || n == -ECANCELED || (n == -ENOMEM && wf_sleep(wf_after(WFI_PAUSE_NS))))
             break;
     }
@@ -144,7 +145,7 @@ static void stop(struct wfi_worker *worker)
 int wfi_celery_keep(struct wf_task *self, struct wfi_worker *worker, wf_none *ret)
 {
     (void)self, (void)ret;
-    worker->broker_err = wfi_redis_broker_run(worker->broker, &worker->error);
+    worker->broker_err = wfi_broker_run(worker->broker, &worker->error);
     stop(worker);
     return 0;
 }
@@ -180,7 +181,7 @@ static void give_back(struct wfi_worker *worker)
         wfi_assert(!err, "the end of a worker is shielded");
     }
     for (struct wfi_job *job; (job = youngest(worker)); count++) {
-        failed += wfi_redis_broker_give_back(worker->broker, job->message, true, deadline) != 0;
+        failed += wfi_broker_give_back(worker->broker, job->message, true, deadline) != 0;
         wfi_job_destroy(job);
     }
     if (count)
@@ -265,17 +266,17 @@ static int open_broker(struct wfi_worker *worker, struct wf_error *reterr)
     struct wfi_celery_url url;
     int err = read_url("broker", options->broker ? options->broker : "redis://", &url, reterr);
     if (!err)
-        err = wfi_redis_broker_create(
-            &(struct wfi_redis_broker_options){.url = &url,
-                                               .visibility_ns = options->visibility_ns,
-                                               .restore_ns = options->restore_ns,
-                                               .prefix = options->prefix,
-                                               .lost = connection_lost,
-                                               .connected = connected,
-                                               .arg = worker},
-            &worker->broker, reterr);
+        err =
+            wfi_broker_create(&(struct wfi_broker_options){.url = &url,
+                                                           .visibility_ns = options->visibility_ns,
+                                                           .restore_ns = options->restore_ns,
+                                                           .prefix = options->prefix,
+                                                           .lost = connection_lost,
+                                                           .connected = connected,
+                                                           .arg = worker},
+                              &worker->broker, reterr);
     for (size_t i = 0; !err && i < count; i++) {
-        err = wfi_redis_broker_add_queue(worker->broker, queues[i]);
+        err = wfi_broker_add_queue(worker->broker, &(struct wfi_broker_queue){.name = queues[i]});
         if (err)
             wf_error_set(reterr, err,
                          err == -EEXIST ? "queue %.100s is named twice" : "queue %.100s: no memory",
@@ -330,7 +331,7 @@ static void destroy(struct wfi_worker *worker)
     if (worker->own_pool)
         wf_executor_destroy(worker->pool);
     wfi_store_destroy(worker->store);
-    wfi_redis_broker_destroy(worker->broker);
+    wfi_broker_destroy(worker->broker);
     wfi_jobs_fini(worker);
     wf_mutex_fini(&worker->lock);
     wf_event_fini(&worker->wake);
@@ -388,8 +389,10 @@ int wf_celery_worker_run(const struct wf_celery_worker_options *options, struct 
         err = open_store(worker, reterr);
     if (!err)
         err = open_pool(worker, on, reterr);
-    if (!err)
+    if (!err) {
+        wfi_broker_set_prefetch(worker->broker, worker->prefetch_max);
         err = serve(worker, on, reterr);
+    }
     destroy(worker);
     return err;
 }

@@ -19,9 +19,8 @@
 
 #include "base/atomic.h"
 #include "base/list.h"
+#include "celery/broker.h"
 #include "celery/call.h"
-#include "celery/message.h"
-#include "celery/redis_broker.h"
 #include "celery/result.h"
 #include "celery/store.h"
 #include "celery/worker_jobs.h"
@@ -37,7 +36,7 @@ struct wfi_worker {
     uint64_t concurrency, prefetch_max;
     struct wf_executor *pool;
     bool own_pool;
-    struct wfi_redis_broker *broker;
+    struct wfi_broker *broker;
     struct wfi_store *store; /* NULL: results are not stored */
     struct wf_semaphore prefetch, slots, storing;
     struct wf_scope *scope;       /* of consume and messages */
@@ -55,10 +54,11 @@ struct wfi_worker {
 struct wfi_job {
     struct wfi_link link; /* in `left` */
     struct wfi_worker *worker;
-    struct wfi_redis_message *message; /* NULL once it is acknowledged or given back */
+    struct wfi_broker_message *message; /* NULL once it is acknowledged or given back */
     struct wfi_message_in in;
     uint64_t number; /* in the order in which they were taken */
     bool begun, has_permit, has_slot;
+    bool rejected;              /* acknowledged as what cannot be used */
     struct wfi_job_entry entry; /* see celery/worker_jobs.h */
 };
 
@@ -81,7 +81,7 @@ void wfi_worker_count_begun(struct wfi_worker *worker);
 /* ---- worker_job.c ---- */
 
 /* Starts the fiber of a message that was taken, and has a permit of prefetch. */
-void wfi_job_start(struct wfi_worker *worker, struct wfi_redis_message *message, uint64_t number);
+void wfi_job_start(struct wfi_worker *worker, struct wfi_broker_message *message, uint64_t number);
 
 /* It is done with, as far as the broker is concerned. Once; later calls do nothing. */
 void wfi_job_acknowledge(struct wfi_job *job);

@@ -35,8 +35,10 @@ static void give_slot_up(struct wfi_job *job)
 
 void wfi_job_acknowledge(struct wfi_job *job)
 {
-    if (job->message)
-        wfi_redis_broker_acknowledge(job->worker->broker, job->message);
+    if (job->message && job->rejected)
+        wfi_broker_reject(job->worker->broker, job->message);
+    else if (job->message)
+        wfi_broker_acknowledge(job->worker->broker, job->message);
     job->message = NULL;
     wfi_store(&job->entry.is_done, true);
     give_permit_up(job);
@@ -229,15 +231,20 @@ static bool is_expired(const struct wfi_message *m)
 static int wait_for_eta(struct wfi_job *job)
 {
     const struct wfi_message *m = &job->in.message;
+    struct wfi_worker *worker = job->worker;
     int err = 0;
-    for (int64_t now; !err && m->eta && m->eta_us > (now = wfi_worker_now_us());) {
+    if (!m->eta || m->eta_us <= wfi_worker_now_us())
+        return 0;
+    give_permit_up(job);
+    wfi_broker_exempt(worker->broker, 1);
+    for (int64_t now; !err && m->eta_us > (now = wfi_worker_now_us());) {
         const int64_t left_us = m->eta_us - now;
-        give_permit_up(job);
         if (wfi_jobs_is_revoked(job))
             break;
         err = wfi_jobs_wait(job, true,
                             wf_after(left_us < ETA_LOOK_NS / 1000 ? left_us * 1000 : ETA_LOOK_NS));
     }
+    wfi_broker_exempt(worker->broker, -1);
     return err;
 }
 
@@ -268,8 +275,8 @@ static void pass_on(struct wfi_job *job)
     wfi_worker_say(job->worker, WF_CELERY_ERROR, "out of memory: a message goes back to its queue");
     WF_SHIELD(WF_FOREVER) {
         (void)wf_sleep(wf_after(WFI_PAUSE_NS));
-        (void)wfi_redis_broker_give_back(job->worker->broker, job->message, false,
-                                         wf_after(WFI_GIVE_BACK_NS));
+        (void)wfi_broker_give_back(job->worker->broker, job->message, false,
+                                   wf_after(WFI_GIVE_BACK_NS));
         job->message = NULL;
     }
 }
@@ -280,12 +287,13 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
     const struct wfi_message *m = &job->in.message;
     struct wf_error error = {0};
     (void)self, (void)ret;
-    int fate = wfi_message_read_redis(job->message->text, job->message->len, &job->in, &error);
+    int fate = wfi_broker_read(worker->broker, job->message, &job->in, &error);
     if (fate == -ENOMEM) {
         pass_on(job);
         return 0;
     }
     if (fate != WFI_MESSAGE_RUN) {
+        job->rejected = fate != WFI_MESSAGE_DROP;
         drop(job, &error);
         return 0;
     }
@@ -296,6 +304,7 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
         return 0;
     }
     if (err) {
+        job->rejected = true;
         refuse(job, WFI_STATE_FAILURE, "NotRegistered", m->task);
         return 0;
     }
@@ -322,14 +331,13 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
 }
 WF_TASK_DEFINE_WITH(wfi_celery_message, .drop_args = settle)
 
-void wfi_job_start(struct wfi_worker *worker, struct wfi_redis_message *message, uint64_t number)
+void wfi_job_start(struct wfi_worker *worker, struct wfi_broker_message *message, uint64_t number)
 {
     struct wfi_job *job = wfi_zalloc(sizeof *job);
     if (!job) {
         wfi_worker_say(worker, WF_CELERY_ERROR, "out of memory: a message goes back to its queue");
         WF_SHIELD(WF_FOREVER) {
-            (void)wfi_redis_broker_give_back(worker->broker, message, false,
-                                             wf_after(WFI_GIVE_BACK_NS));
+            (void)wfi_broker_give_back(worker->broker, message, false, wf_after(WFI_GIVE_BACK_NS));
         }
         (void)wf_semaphore_release(&worker->prefetch, 1);
         return;
