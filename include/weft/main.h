@@ -19,9 +19,9 @@
  *                     it has not ended when `drain_ns` is over, what still blocks is printed on
  *                     standard error and the process exits. The second signal exits at once.
  *   SIGUSR1           prints every worker, fiber, thread and task on standard error: what it does,
- * or what it waits for and how long. Works when all workers are stuck, too. A signal that was
- * ignored when the program started (SIGINT under nohup) stays ignored. All others are left alone. A
- * fiber that overflows its stack is reported by name.
+ *                     or what it waits for and how long. Works when all workers are stuck, too.
+ * A signal that was ignored when the program started (SIGINT under nohup) stays ignored. All others
+ * are left alone. A fiber that overflows its stack is reported by name.
  */
 #ifndef WEFT_MAIN_H
 #define WEFT_MAIN_H
@@ -32,11 +32,23 @@
 
 WF_BEGIN_DECLS
 
+/* What is done about a signal. */
+enum wf_main_signal {
+    WF_MAIN_CANCEL, /* the root task is cancelled */
+    WF_MAIN_EXIT,   /* the process exits at once */
+    WF_MAIN_PASS,   /* nothing */
+};
+
 struct wf_main_options {
-    int64_t drain_ns;   /* time to end after the first signal; 0: 10 s */
+    int64_t drain_ns;   /* time to end after the first signal; 0: 10 s; negative: as long as it
+                           takes */
     int workers;        /* of the fibers runtime; 0: one per usable CPU */
     size_t stack_bytes; /* reserved for each fiber; 0: 256 KiB */
     bool no_processes;  /* does without the helper that makes processes: see weft/processes.h */
+    /* Called with each SIGINT, SIGTERM and SIGQUIT, which is left alone otherwise, and with the
+     * root's `arg`: says what is done about it. On a thread of its own, which waits for no task;
+     * it must not wait either. NULL: the first is WF_MAIN_CANCEL, the second WF_MAIN_EXIT. */
+    enum wf_main_signal (*signal)(void *arg, int signo);
 };
 
 /*

@@ -46,6 +46,7 @@ struct main_state {
     int (*root)(void *);
     void *arg;
     int64_t drain_ns;
+    enum wf_main_signal (*decide)(void *arg, int signo); /* NULL: by their number */
     struct wf_executor *on;                /* under the lock; NULL before it exists */
     WFI_ATOMIC(struct wf_future *) future; /* of the root task; NULL before it is submitted */
     struct wf_scope *scope;                /* in its frame; under the lock */
@@ -111,9 +112,14 @@ static void take_signal(struct main_state *state, int signo)
         wf_dump(to_standard_error, NULL);
         return;
     }
+    enum wf_main_signal what = wfi_load(&state->signal) ? WF_MAIN_EXIT : WF_MAIN_CANCEL;
     int none = 0;
-    if (!wfi_cas(&state->signal, &none, signo))
-        wfi_exit_now(128 + signo); /* the second one is hard */
+    if (state->decide)
+        what = state->decide(state->arg, signo);
+    if (what == WF_MAIN_EXIT)
+        wfi_exit_now(128 + signo);
+    if (what == WF_MAIN_PASS || !wfi_cas(&state->signal, &none, signo))
+        return;
     struct wf_future *root = wfi_load(&state->future);
     if (root)
         wf_future_cancel(root);
@@ -143,7 +149,7 @@ static void *serve_signals(void *arg)
         int signo;
         while (wfi_signals_read(state->signals, &signo) == 0) {
             take_signal(state, signo);
-            if (drained.ns == INT64_MAX && wfi_load(&state->signal))
+            if (drained.ns == INT64_MAX && state->drain_ns > 0 && wfi_load(&state->signal))
                 drained = wf_after(state->drain_ns);
         }
         if (wf_remaining(drained) == 0)
@@ -170,11 +176,11 @@ static int start_signals_thread(struct main_state *state)
 
 static int watch_signals(struct main_state *state, struct wf_error *reterr)
 {
-    static const int handled[] = {SIGINT, SIGTERM, SIGUSR1};
-    int wanted[3];
+    static const int handled[] = {SIGINT, SIGTERM, SIGUSR1, SIGQUIT};
+    int wanted[4];
     size_t count = 0;
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
-        if (!wfi_signal_ignored(handled[i]))
+        if (!wfi_signal_ignored(handled[i]) && (handled[i] != SIGQUIT || state->decide))
             wanted[count++] = handled[i];
     int err = wfi_signals_open(&state->signals, wanted, count, reterr);
     if (err)
@@ -195,7 +201,7 @@ static void unwatch_signals(struct main_state *state)
     /* One that came too late to interrupt anything still tells in the exit status. */
     int signo, none = 0;
     while (wfi_signals_read(state->signals, &signo) == 0)
-        if (signo != SIGUSR1)
+        if (signo != SIGUSR1 && !state->decide)
             wfi_cas(&state->signal, &none, signo);
     wfi_wakefd_close(state->stop_fd);
     wfi_signals_close(state->signals);
@@ -289,6 +295,7 @@ int wf_main(const struct wf_main_options *options, int (*root)(void *arg), void 
         .root = root,
         .arg = arg,
         .drain_ns = options->drain_ns ? options->drain_ns : DRAIN_NS,
+        .decide = options->signal,
     };
     wfi_lock_lock(&lock);
     bool first = running == NULL;

@@ -189,6 +189,20 @@ static int leaves_queue(void *arg)
     return 0;
 }
 
+static enum wf_main_signal decide(void *arg, int signo)
+{
+    check(arg == &started);
+    printf("signal %d\n", signo);
+    fflush(stdout);
+    return signo == SIGTERM ? WF_MAIN_PASS : signo == SIGQUIT ? WF_MAIN_CANCEL : WF_MAIN_EXIT;
+}
+
+static int waits_for_event(void *arg)
+{
+    (void)arg;
+    return waits(NULL);
+}
+
 static int scenario(const char *name, pid_t parent)
 {
     struct wf_main_options options = {.workers = 2};
@@ -218,7 +232,11 @@ static int scenario(const char *name, pid_t parent)
         status = wf_main(&options, is_refused, NULL, &error);
     else if (strcmp(name, "leaves_queue") == 0)
         status = wf_main(&options, leaves_queue, NULL, &error);
-    else if (strcmp(name, "ignores") == 0) {
+    else if (strcmp(name, "decides") == 0) {
+        options.signal = decide;
+        options.drain_ns = -1;
+        status = wf_main(&options, waits_for_event, &started, &error);
+    } else if (strcmp(name, "ignores") == 0) {
         signal(SIGINT, SIG_IGN);
         status = wf_main(&options, cleans_up, NULL, &error);
     } else if (strcmp(name, "fails") == 0) {
@@ -436,6 +454,30 @@ static void a_signal_ends_the_wait_for_pools(void **state)
     assert_non_null(strstr(p.text, "queued task cancelled\nrunning unknown\n"));
 }
 
+static void the_program_decides_about_signals(void **state)
+{
+    (void)state;
+    struct program p;
+    char line[32];
+    start(&p, "decides");
+    read_until(&p, "ready");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(kill(p.pid, SIGTERM), 0);
+        p.len = 0;
+        p.text[0] = '\0';
+        snprintf(line, sizeof line, "signal %d\n", SIGTERM);
+        read_until(&p, line);
+    }
+    assert_int_equal(kill(p.pid, SIGQUIT), 0);
+    assert_int_equal(finish(&p), 128 + SIGQUIT);
+    assert_non_null(strstr(p.text, "root ECANCELED\n"));
+    start(&p, "decides");
+    read_until(&p, "ready");
+    assert_int_equal(kill(p.pid, SIGINT), 0);
+    assert_int_equal(finish(&p), 128 + SIGINT);
+    assert_null(strstr(p.text, "root ECANCELED\n"));
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3)
@@ -453,6 +495,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_ignored_signal_stays_ignored),
         cmocka_unit_test(a_negative_result_is_an_error),
         cmocka_unit_test(a_signal_ends_the_wait_for_pools),
+        cmocka_unit_test(the_program_decides_about_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
