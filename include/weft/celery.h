@@ -64,8 +64,14 @@ struct wf_celery_worker_options {
 
     const char *name; /* of this worker among others; NULL: "celery@" and the host's name */
 
+    /* How long the first connection to the broker is tried; 0: 100 times in turn, as later ones. */
+    int64_t connect_ns;
+
+    /* Lines of a lower level are not made. */
+    enum wf_celery_level level;
     /* Called with a line, without a newline, about what is worth knowing: connections, messages
-     * that cannot be used, tasks that failed. By any fiber, several at once; must not wait. */
+     * that cannot be used, tasks that came, succeeded and failed. By any fiber, several at once;
+     * must not wait. */
     void (*log)(void *arg, enum wf_celery_level level, const char *line);
     void *log_arg;
 };
@@ -87,7 +93,7 @@ struct wf_celery_worker_options {
  *   -ENOTSUP       an address of something else than Redis, or with TLS
  *   -EACCES        Redis wants another user or password
  *   -EREMOTEIO     Redis answered with an error that will not go away
- *   -ECONNREFUSED, ...   Redis could not be reached 100 times in turn
+ *   -ECONNREFUSED, ...   Redis could not be reached 100 times in turn, or within connect_ns
  *   -ENOMEM        there was none to start with, or to take a message on
  * Context: fiber only; any number of workers in one process.
  */

@@ -64,11 +64,16 @@ void wfi_worker_unlock(struct wfi_worker *worker)
     wf_mutex_unlock(&worker->lock);
 }
 
+bool wfi_worker_logs(const struct wfi_worker *worker, enum wf_celery_level level)
+{
+    return worker->options->log && level >= worker->options->level;
+}
+
 void wfi_worker_say(struct wfi_worker *worker, enum wf_celery_level level, const char *format, ...)
 {
     char line[700];
     va_list args;
-    if (!worker->options->log)
+    if (!wfi_worker_logs(worker, level))
         return;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
@@ -189,6 +194,31 @@ static void give_back(struct wfi_worker *worker)
                        count);
 }
 
+/* Returns whether there was a connection, or no haste about the first one. */
+static bool wait_to_stop(struct wfi_worker *worker)
+{
+    const bool haste = worker->options->connect_ns != 0;
+    for (int err = 0; !err && !wfi_load(&worker->stopping);) {
+        const bool connected = !haste || wfi_load(&worker->was_connected);
+        err = wf_event_wait(&worker->wake, connected ? WF_FOREVER : worker->connect_until);
+        wf_event_clear(&worker->wake);
+    }
+    return !haste || wfi_load(&worker->was_connected);
+}
+
+/* Shielded. */
+static int fail_to_connect(struct wfi_worker *worker, struct wf_task *self)
+{
+    struct wf_error error;
+    wfi_worker_lock(worker);
+    error = worker->connect_error;
+    wfi_worker_unlock(worker);
+    if (!error.code)
+        wf_error_set(&error, -ETIMEDOUT, "no connection within %g s",
+                     (double)worker->options->connect_ns / 1e9);
+    return wf_task_fail_with(self, &error);
+}
+
 int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *ret)
 {
     wf_none none;
@@ -201,8 +231,7 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     (void)wfi_celery_consume_go(scope, worker); /* refused, the scope is cancelled */
     if (wf_future_state(keep) == WF_FUTURE_FAILED)
         stop(worker); /* it was refused */
-    while (!wfi_load(&worker->stopping) && wf_event_wait(&worker->wake, WF_FOREVER) == 0)
-        wf_event_clear(&worker->wake);
+    const bool ever_connected = wait_to_stop(worker);
     wfi_store(&worker->stopping, true);
     wfi_worker_say(worker, WF_CELERY_INFO, "%s stops", worker->name);
     wf_scope_cancel(scope);
@@ -221,6 +250,9 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     }
     if (no_memory)
         return wf_task_fail_with(self, &error);
+    if (!ever_connected && !worker->asked_to_stop &&
+        (!worker->broker_err || worker->broker_err == -ECANCELED))
+        return fail_to_connect(worker, self);
     return worker->broker_err && worker->broker_err != -ECANCELED
                ? wf_task_fail_with(self, &worker->error)
                : 0;
@@ -229,9 +261,20 @@ WF_TASK_DEFINE(wfi_celery_serve)
 
 /* ---- the caller ---- */
 
+/* Until the first connection there is little patience: who has started the worker waits. */
 static void connection_lost(void *arg, const struct wf_error *error, int64_t pause_ns)
 {
-    wfi_worker_say(arg, WF_CELERY_ERROR, "broker: %s; connecting again in %g s", error->text,
+    struct wfi_worker *worker = arg;
+    if (worker->options->connect_ns && !wfi_load(&worker->was_connected)) {
+        wfi_worker_lock(worker);
+        worker->connect_error = *error;
+        wfi_worker_unlock(worker);
+        if (pause_ns >= wf_remaining(worker->connect_until)) {
+            stop(worker);
+            return;
+        }
+    }
+    wfi_worker_say(worker, WF_CELERY_ERROR, "broker: %s; connecting again in %g s", error->text,
                    (double)pause_ns / 1e9);
 }
 
@@ -242,8 +285,12 @@ static void connected(void *arg)
     char shown[WFI_CELERY_URL_BYTES];
     const char *broker = worker->options->broker ? worker->options->broker : "redis://";
     if (!wfi_celery_url_parse(broker, &url, NULL))
-        wfi_worker_say(worker, WF_CELERY_INFO, "%s takes messages from %.500s", worker->name,
+        wfi_worker_say(worker, WF_CELERY_INFO, "Connected to %.500s",
                        wfi_celery_url_format(&url, shown));
+    if (wfi_exchange(&worker->was_connected, true))
+        return;
+    wfi_worker_say(worker, WF_CELERY_INFO, "%s ready.", worker->name);
+    wf_event_set(&worker->wake);
 }
 
 static int read_url(const char *what, const char *text, struct wfi_celery_url *ret,
@@ -359,8 +406,10 @@ static int serve(struct wfi_worker *worker, struct wf_executor *on, struct wf_er
     wf_future_shield(f);
     const bool canceled = wf_future_wait(f, WF_FOREVER) == -ECANCELED;
     int err = 0;
-    if (canceled)
+    if (canceled) {
+        wfi_store(&worker->asked_to_stop, true);
         stop(worker);
+    }
     WF_SHIELD(WF_FOREVER) {
         err = wf_future_result(&f, &none, WF_FOREVER, reterr);
     }
@@ -374,12 +423,13 @@ int wf_celery_worker_run(const struct wf_celery_worker_options *options, struct 
     if (!on || strcmp(wf_executor_engine(on), "fibers") != 0)
         return wf_error_set(reterr, -EINVAL, "a worker is run by a task on a fibers executor");
     if (options->concurrency < 0 || options->prefetch_multiplier < 0 ||
-        options->visibility_ns < 0 || options->restore_ns < 0)
+        options->visibility_ns < 0 || options->restore_ns < 0 || options->connect_ns < 0)
         return wf_error_set(reterr, -EINVAL, "a worker's numbers are not negative");
     struct wfi_worker *worker = wfi_zalloc(sizeof *worker);
     if (!worker)
         return wf_error_set(reterr, -ENOMEM, NULL);
     worker->options = options;
+    worker->connect_until = wf_after(options->connect_ns);
     wf_mutex_init(&worker->lock);
     wf_event_init(&worker->wake);
     wfi_jobs_init(worker);

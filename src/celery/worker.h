@@ -44,8 +44,12 @@ struct wfi_worker {
     WFI_ATOMIC(size_t) not_begun; /* messages, and consume */
     struct wf_event wake;         /* serve */
     struct wf_mutex lock;
-    struct wfi_list left;  /* jobs that were not begun; under the lock */
-    struct wfi_jobs jobs;  /* under the lock */
+    struct wfi_list left; /* jobs that were not begun; under the lock */
+    struct wfi_jobs jobs; /* under the lock */
+    /* The first connection: see wf_celery_worker_options.connect_ns. */
+    wf_deadline connect_until;
+    struct wf_error connect_error; /* why it failed, lately; under the lock */
+    WFI_ATOMIC(bool) was_connected, asked_to_stop;
     int broker_err;        /* of keep, read after it has ended */
     struct wf_error error; /* the same */
 };
@@ -71,6 +75,9 @@ void wfi_worker_unlock(struct wfi_worker *worker);
 /* A line for the log. */
 void wfi_worker_say(struct wfi_worker *worker, enum wf_celery_level level, const char *format, ...)
     WF_PRINTF(3, 4);
+
+/* Whether there is a log for lines of this level. */
+bool wfi_worker_logs(const struct wfi_worker *worker, enum wf_celery_level level);
 
 /* Since 1970. */
 int64_t wfi_worker_now_us(void);

@@ -308,6 +308,7 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
         refuse(job, WFI_STATE_FAILURE, "NotRegistered", m->task);
         return 0;
     }
+    wfi_worker_say(worker, WF_CELERY_INFO, "Task %.100s[%.100s] received", m->task, m->id);
     const char *why = is_expired(m) ? "expired" : !wfi_jobs_add(job, offer) ? "revoked" : NULL;
     if (!why) {
         if (wait_for_eta(job) || wfi_jobs_wait_turn(job) ||

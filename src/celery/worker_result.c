@@ -7,9 +7,24 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "celery/moment.h"
+
+/* As Celery has it; the value as JSON, cut. */
+static void say_succeeded(struct wfi_job *job, const struct wfi_json_piece *result)
+{
+    struct timespec now;
+    if (!wfi_worker_logs(job->worker, WF_CELERY_INFO))
+        return;
+    timespec_get(&now, TIME_UTC);
+    const double took_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - job->entry.started_s;
+    const size_t len = result->text ? result->len : 0;
+    wfi_worker_say(job->worker, WF_CELERY_INFO, "Task %.100s[%.100s] succeeded in %.9gs: %.*s%s",
+                   job->in.message.task, job->in.message.id, took_s, (int)(len < 300 ? len : 300),
+                   len ? result->text : "", len < 300 ? "" : "...");
+}
 
 void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
                    const struct wfi_json_piece *result)
@@ -21,6 +36,8 @@ void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
     char date[WFI_MOMENT_BYTES];
     const char *text;
     size_t len;
+    if (state == WFI_STATE_SUCCESS)
+        say_succeeded(job, result);
     if (!worker->store || m->ignore_result)
         return;
     struct wfi_result meta = {.state = state,
@@ -41,7 +58,7 @@ void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
         wf_json_writer_destroy(w);
     }
     if (err)
-        wfi_worker_say(worker, WF_CELERY_ERROR, "task %.100s[%.100s]: its result is lost: %s",
+        wfi_worker_say(worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
                        m->task, m->id, error.text[0] ? error.text : wf_strerror(err));
 }
 
@@ -52,7 +69,7 @@ static void wfi_job_store_written(struct wfi_job *job, enum wfi_task_state state
     struct wfi_json_piece piece = {0};
     int err = wf_json_writer_text(w, &piece.text, &piece.len);
     if (err)
-        wfi_worker_say(job->worker, WF_CELERY_ERROR, "task %.100s[%.100s]: its result is lost: %s",
+        wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
                        job->in.message.task, job->in.message.id, wf_strerror(err));
     else
         wfi_job_store(job, state, &piece);
@@ -62,8 +79,8 @@ void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *mo
                   const char *type, const char *text)
 {
     struct wf_json_writer *w;
-    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_WARNING,
-                   "task %.100s[%.100s] %s: %s: %s", job->in.message.task, job->in.message.id,
+    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_ERROR,
+                   "Task %.100s[%.100s] %s: %s: %s", job->in.message.task, job->in.message.id,
                    state == WFI_STATE_REVOKED ? "is revoked" : "failed", type, text ? text : "");
     if (wfi_message_writer_create(&w))
         return;
@@ -76,8 +93,8 @@ void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
                      const struct wfi_outcome *outcome)
 {
     const struct wf_error *error = &outcome->error;
-    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_WARNING,
-                   "task %.100s[%.100s] %s: %s", job->in.message.task, job->in.message.id,
+    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_ERROR,
+                   "Task %.100s[%.100s] %s: %s", job->in.message.task, job->in.message.id,
                    state == WFI_STATE_REVOKED ? "is revoked" : "failed",
                    error->text[0] ? error->text : wf_strerror(error->code));
     wfi_job_store(job, state, &outcome->result);
@@ -87,7 +104,7 @@ void wfi_job_fail_for_time(struct wfi_job *job)
 {
     const double hard_s = job->in.message.hard_s;
     struct wf_json_writer *w;
-    wfi_worker_say(job->worker, WF_CELERY_WARNING, "task %.100s[%.100s] failed: more than %g s",
+    wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s] failed: more than %g s",
                    job->in.message.task, job->in.message.id, hard_s);
     if (wfi_message_writer_create(&w))
         return;

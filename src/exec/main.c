@@ -46,8 +46,8 @@ struct main_state {
     int (*root)(void *);
     void *arg;
     int64_t drain_ns;
-    enum wf_main_signal (*decide)(void *arg, int signo); /* NULL: by their number */
-    struct wf_executor *on;                /* under the lock; NULL before it exists */
+    enum wf_main_signal (*decide)(void *, int); /* NULL: by their number */
+    struct wf_executor *on;                     /* under the lock; NULL before it exists */
     WFI_ATOMIC(struct wf_future *) future; /* of the root task; NULL before it is submitted */
     struct wf_scope *scope;                /* in its frame; under the lock */
     struct wfi_cancel *waiting;            /* under the lock */

@@ -151,7 +151,7 @@ class Network(unittest.TestCase):
         near = self.start(False, "visibility=1")
         wait_until(lambda: self.stored() == count, "the other has done all")
         self.there.mend()
-        wait_until(lambda: far.lines().count("takes messages from") == 2, "it is there again")
+        wait_until(lambda: far.lines().count("Connected to") == 2, "it is there again")
         near.process.send_signal(signal.SIGTERM)
         near.process.wait()
         self.redis.client.lpush("celery", text_of("note", str(count), body_of(self.runs, count, 0)))
