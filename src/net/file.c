@@ -75,6 +75,12 @@ static void ask_write(void *arg)
     q->answer = wfi_file_write(q->fd, q->data, q->len);
 }
 
+static void ask_temporary(void *arg)
+{
+    struct question *q = arg;
+    q->answer = wfi_file_temporary(q->path, &q->fd);
+}
+
 static int pass_on(void *arg, const char *name, const struct wfi_file_info *info)
 {
     struct question *q = arg;
@@ -130,6 +136,22 @@ int wf_file_append(const char *path, struct wf_file **ret_file, struct wf_file_i
     *ret_file = file;
     if (ret_info)
         publish(&q.info, ret_info);
+    return 0;
+}
+
+int wfi_file_make_temporary(const char *folder, struct wf_file **ret_file)
+{
+    struct wf_file *file = wfi_zalloc(sizeof *file);
+    if (!file)
+        return -ENOMEM;
+    struct question q = {.path = folder};
+    int err = (int)ask(ask_temporary, &q);
+    if (err) {
+        wfi_free(file);
+        return err;
+    }
+    file->fd = q.fd;
+    *ret_file = file;
     return 0;
 }
 

@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -92,6 +94,38 @@ int wfi_file_append(const char *path, int *ret_fd, struct wfi_file_info *ret_inf
     *ret_info = (struct wfi_file_info){0};
     if (fstat(fd, &st) == 0)
         (void)describe(&st, ret_info); /* a device or a pipe has no facts */
+    *ret_fd = fd;
+    return 0;
+}
+
+/* For a file system without O_TMPFILE: a name that is taken away at once. */
+static int unlinked(const char *folder)
+{
+    char path[4096];
+    int len = snprintf(path, sizeof path, "%s/weft-XXXXXX", folder);
+    if (len < 0 || (size_t)len >= sizeof path)
+        return -ENAMETOOLONG;
+    int fd = mkostemp(path, O_APPEND | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int err = unlink(path) < 0 ? -errno : 0;
+    if (err)
+        close(fd);
+    return err ? err : fd;
+}
+
+int wfi_file_temporary(const char *folder, int *ret_fd)
+{
+    int fd;
+    do
+        fd = open(folder, O_TMPFILE | O_EXCL | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+        fd = unlinked(folder);
+    else if (fd < 0)
+        fd = -errno;
+    if (fd < 0)
+        return fd;
     *ret_fd = fd;
     return 0;
 }

@@ -36,6 +36,12 @@ int wfi_file_open_cached(const char *path, int *ret_fd, struct wfi_file_info *re
  */
 int wfi_file_append(const char *path, int *ret_fd, struct wfi_file_info *ret_info);
 
+/*
+ * Opens a new file in a folder, without a name, to be read and written at its end: it is gone when
+ * it is closed, however that happens. Returns 0, or the error.
+ */
+int wfi_file_temporary(const char *folder, int *ret_fd);
+
 /* The count written, at least one, or the error. */
 ssize_t wfi_file_write(int fd, const void *data, size_t len);
 
