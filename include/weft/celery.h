@@ -21,11 +21,11 @@
  *
  * What is carried out: args and kwargs bound to the parameters of a WF_TASK, results and failures
  * as Python's exceptions, ignore_result, eta and countdown, expires, time limits (cooperative: the
- * task is asked to stop), acknowledgement early or late, warm shutdown.
+ * task is asked to stop), acknowledgement early or late, warm shutdown; events and remote control,
+ * so that `celery status`, `inspect`, `control` and `events` work on it.
  *
  * What is not there yet: callbacks, errbacks, chains and chords (a message with one fails with
- * NotImplementedError before its task runs), retries, rate limits, remote control and so revoking,
- * events, RabbitMQ.
+ * NotImplementedError before its task runs), retries, RabbitMQ.
  */
 #ifndef WEFT_CELERY_H
 #define WEFT_CELERY_H
@@ -64,6 +64,11 @@ struct wf_celery_worker_options {
 
     const char *name; /* of this worker among others; NULL: "celery@" and the host's name */
 
+    bool events;       /* tell what happens to tasks from the start (-E); else once it is asked */
+    bool no_heartbeat; /* do not tell every two seconds that this worker is there */
+    bool no_mingle;    /* do not ask other workers at the start which tasks are revoked */
+    bool no_control;   /* do not answer remote control */
+
     /* How long the first connection to the broker is tried; 0: 100 times in turn, as later ones. */
     int64_t connect_ns;
 
@@ -87,7 +92,7 @@ struct wf_celery_worker_options {
  *
  * options   used until it returns
  *
- * Returns
+ * Returns 0 after a shutdown that remote control asked for, which is a warm one, or
  *   -ECANCELED     the caller was cancelled; the shutdown is complete
  *   -EINVAL        an address is malformed, a number negative, or the caller is no fiber
  *   -ENOTSUP       an address of something else than Redis, or with TLS

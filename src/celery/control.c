@@ -475,32 +475,38 @@ static double unit_of(const char *text)
     return strcmp(text, "h") == 0 ? 3600 : 0;
 }
 
-int wfi_control_rate(const struct wf_json_value *value, double *ret_per_s)
+int wfi_control_rate_text(const char *text, double *ret_per_s)
 {
-    double number = 0, seconds = 1;
-    struct wf_json *json = NULL;
-
-    if (wf_json_type(value) == WF_JSON_STRING) {
-        const char *text = wfi_json_c_string(value);
-        const char *slash = text ? strchr(text, '/') : NULL;
-        if (!text)
-            return -EINVAL;
-        if (!text[0]) {
-            *ret_per_s = 0;
-            return 0;
-        }
-        seconds = slash ? unit_of(slash + 1) : 1;
-        const int err =
-            wf_json_read(text, slash ? (size_t)(slash - text) : strlen(text), NULL, &json, NULL);
-        if (err)
-            return err == -ENOMEM ? err : -EINVAL;
-        value = wf_json_root(json);
+    const char *slash = strchr(text, '/');
+    const double seconds = slash ? unit_of(slash + 1) : 1;
+    struct wf_json *json;
+    if (!text[0]) {
+        *ret_per_s = 0;
+        return 0;
     }
-    const bool is_number =
-        wf_json_type(value) == WF_JSON_NULL ? !json : wf_json_double(value, &number) == 0;
+    const int err =
+        wf_json_read(text, slash ? (size_t)(slash - text) : strlen(text), NULL, &json, NULL);
+    if (err)
+        return err == -ENOMEM ? err : -EINVAL;
+    double number;
+    const bool is_number = wf_json_double(wf_json_root(json), &number) == 0;
     wf_json_destroy(json);
     if (!is_number || seconds == 0 || !(number >= 0 && number < 1e15))
         return -EINVAL;
     *ret_per_s = number / seconds;
+    return 0;
+}
+
+int wfi_control_rate(const struct wf_json_value *value, double *ret_per_s)
+{
+    double number = 0;
+    if (wf_json_type(value) == WF_JSON_STRING) {
+        const char *text = wfi_json_c_string(value);
+        return text ? wfi_control_rate_text(text, ret_per_s) : -EINVAL;
+    }
+    if (wf_json_type(value) != WF_JSON_NULL &&
+        (wf_json_double(value, &number) || !(number >= 0 && number < 1e15)))
+        return -EINVAL;
+    *ret_per_s = number;
     return 0;
 }

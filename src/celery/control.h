@@ -11,14 +11,15 @@
  *   query_task         object: id -> [state, task]    report             ok and a text
  *   clock              {"clock": n}                   hello              wfi_control_write_hello
  *   revoke             ok "tasks ID, ID flagged as revoked"
- *   terminate          the same
+ *   terminate          ok "terminate: ID, ID", or "terminate: tasks unknown"; so revoke, too, where
+ *                      it is to terminate
  *   rate_limit         ok "new rate limit set successfully"; for none "rate limit disabled
  *                      successfully"; else error "unknown task"
  *   time_limit         ok "time limits set successfully"
  *   pool_grow          ok "pool will grow"            pool_shrink        ok "pool will shrink"
  *   enable_events      ok "task events enabled", or "task events already enabled"
  *   disable_events     ok "task events disabled", or "task events already disabled"
- *   add_consumer       ok "add consumer QUEUE", or "already consuming from QUEUE"
+ *   add_consumer       ok "add consumer QUEUE"
  *   cancel_consumer    ok "no longer consuming from QUEUE"
  *   shutdown           no answer
  *   any other          error "KeyError('METHOD')"
@@ -138,5 +139,6 @@ void wfi_control_write_hello(struct wf_json_writer *w, int64_t clock, const char
  * limit: null, "0", "". Returns 0 or -EINVAL.
  */
 int wfi_control_rate(const struct wf_json_value *value, double *ret_per_s);
+int wfi_control_rate_text(const char *text, double *ret_per_s);
 
 #endif

@@ -75,3 +75,11 @@ bool wfi_revoked_has(struct wfi_revoked *revoked, const char *text, int64_t now_
     const struct wfi_revoked_id *id = wfi_map_find(&revoked->map, text, strlen(text));
     return id && now_ns - id->at_ns < WFI_REVOKED_NS;
 }
+
+struct wfi_revoked_id *wfi_revoked_next(const struct wfi_revoked *revoked,
+                                        const struct wfi_revoked_id *id)
+{
+    struct wfi_link *link =
+        id ? wfi_list_next(&revoked->order, &id->link) : wfi_list_first(&revoked->order);
+    return link ? id_of(link) : NULL;
+}

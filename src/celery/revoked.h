@@ -37,7 +37,11 @@ int wfi_revoked_add(struct wfi_revoked *revoked, const char *id, int64_t now_ns)
 
 bool wfi_revoked_has(struct wfi_revoked *revoked, const char *id, int64_t now_ns);
 
-/* Forgets those that are too old. Returns how many are left: see the list. */
+/* Forgets those that are too old. Returns how many are left. */
 size_t wfi_revoked_purge(struct wfi_revoked *revoked, int64_t now_ns);
+
+/* The id that is the next younger, the oldest for NULL; NULL behind the youngest. */
+struct wfi_revoked_id *wfi_revoked_next(const struct wfi_revoked *revoked,
+                                        const struct wfi_revoked_id *id);
 
 #endif

@@ -38,6 +38,12 @@ static void an_id_that_comes_again_is_the_youngest(void **state)
     assert_int_equal(wfi_revoked_add(&revoked, "a", 2), 0);
     assert_int_equal(wfi_revoked_purge(&revoked, WFI_REVOKED_NS + 1), 1);
     assert_true(wfi_revoked_has(&revoked, "a", WFI_REVOKED_NS + 1));
+    assert_int_equal(wfi_revoked_add(&revoked, "c", WFI_REVOKED_NS + 1), 0);
+    const struct wfi_revoked_id *id = wfi_revoked_next(&revoked, NULL);
+    assert_string_equal(id->text, "a");
+    id = wfi_revoked_next(&revoked, id);
+    assert_string_equal(id->text, "c");
+    assert_null(wfi_revoked_next(&revoked, id));
     wfi_revoked_fini(&revoked);
 }
 

@@ -4,9 +4,10 @@
  *
  *   run        the caller's; waits for `serve`, which it does not break off when it is cancelled
  *   serve      a task of its own: starts the others, waits to be told to stop, brings all to an end
- *   keep       the broker's connections (wfi_broker_run)
+ *   keep       the broker's connections (wfi_broker_run), and requests of remote control
  *   consume    takes messages, as many at once as there are permits
  *   message    a fiber for each message, from its first look to its acknowledgement
+ *   events     tells those who watch
  *
  * Three semaphores:
  *
@@ -22,7 +23,7 @@
  * those that were cancelled before they ran). When none is left that is not begun, serve gives the
  * messages back, the youngest first, since each goes to the front of its queue; other workers can
  * have them while tasks still run here. Then it waits for those, and ends `keep` last, so that
- * their acknowledgements are sent.
+ * their acknowledgements and events are sent.
  *
  *     settle                                serve
  *       puts the job into left                stopping = true, cancels the scope
@@ -37,10 +38,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <weft/threads.h>
-
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "celery/worker_control.h"
 
 /* Messages taken in one command: larger steps gain nothing, and hold up other clients of Redis. */
 #define TAKE_MAX 256
@@ -141,7 +141,7 @@ WF_TASK_DEFINE_WITH(wfi_celery_consume, .drop_args = consume_ended)
 
 /* ---- serving ---- */
 
-static void stop(struct wfi_worker *worker)
+void wfi_worker_stop(struct wfi_worker *worker)
 {
     wfi_store(&worker->stopping, true);
     wf_event_set(&worker->wake);
@@ -151,7 +151,7 @@ int wfi_celery_keep(struct wf_task *self, struct wfi_worker *worker, wf_none *re
 {
     (void)self, (void)ret;
     worker->broker_err = wfi_broker_run(worker->broker, &worker->error);
-    stop(worker);
+    wfi_worker_stop(worker);
     return 0;
 }
 WF_TASK_DEFINE(wfi_celery_keep)
@@ -225,12 +225,13 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     struct wf_error error, refused;
     struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
     struct wf_future *keep = wfi_celery_keep_submit(wf_task_executor(self), worker).future;
+    struct wf_future *tell = wfi_events_start(worker, wf_task_executor(self));
     (void)ret;
     worker->scope = scope;
     wfi_store(&worker->not_begun, 1);
     (void)wfi_celery_consume_go(scope, worker); /* refused, the scope is cancelled */
     if (wf_future_state(keep) == WF_FUTURE_FAILED)
-        stop(worker); /* it was refused */
+        wfi_worker_stop(worker); /* it was refused */
     const bool ever_connected = wait_to_stop(worker);
     wfi_store(&worker->stopping, true);
     wfi_worker_say(worker, WF_CELERY_INFO, "%s stops", worker->name);
@@ -240,6 +241,10 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     }
     /* Of its own accord the scope fails only when there is no memory to start a child. */
     const bool no_memory = wf_scope_close(scope, &error) == -ENOMEM;
+    wfi_events_end(worker);
+    WF_SHIELD(WF_FOREVER) {
+        (void)wf_future_result(&tell, &none, WF_FOREVER, &refused);
+    }
     (void)wf_future_cancel(keep);
     WF_SHIELD(WF_FOREVER) {
         int err = wf_future_result(&keep, &none, WF_FOREVER, &refused);
@@ -270,7 +275,7 @@ static void connection_lost(void *arg, const struct wf_error *error, int64_t pau
         worker->connect_error = *error;
         wfi_worker_unlock(worker);
         if (pause_ns >= wf_remaining(worker->connect_until)) {
-            stop(worker);
+            wfi_worker_stop(worker);
             return;
         }
     }
@@ -287,6 +292,7 @@ static void connected(void *arg)
     if (!wfi_celery_url_parse(broker, &url, NULL))
         wfi_worker_say(worker, WF_CELERY_INFO, "Connected to %.500s",
                        wfi_celery_url_format(&url, shown));
+    wfi_events_connected(worker);
     if (wfi_exchange(&worker->was_connected, true))
         return;
     wfi_worker_say(worker, WF_CELERY_INFO, "%s ready.", worker->name);
@@ -313,15 +319,17 @@ static int open_broker(struct wfi_worker *worker, struct wf_error *reterr)
     struct wfi_celery_url url;
     int err = read_url("broker", options->broker ? options->broker : "redis://", &url, reterr);
     if (!err)
-        err =
-            wfi_broker_create(&(struct wfi_broker_options){.url = &url,
-                                                           .visibility_ns = options->visibility_ns,
-                                                           .restore_ns = options->restore_ns,
-                                                           .prefix = options->prefix,
-                                                           .lost = connection_lost,
-                                                           .connected = connected,
-                                                           .arg = worker},
-                              &worker->broker, reterr);
+        err = wfi_broker_create(
+            &(struct wfi_broker_options){.url = &url,
+                                         .visibility_ns = options->visibility_ns,
+                                         .restore_ns = options->restore_ns,
+                                         .prefix = options->prefix,
+                                         .lost = connection_lost,
+                                         .connected = connected,
+                                         .control = options->no_control ? NULL : wfi_worker_control,
+                                         .node = options->no_control ? NULL : worker->name,
+                                         .arg = worker},
+            &worker->broker, reterr);
     for (size_t i = 0; !err && i < count; i++) {
         err = wfi_broker_add_queue(worker->broker, &(struct wfi_broker_queue){.name = queues[i]});
         if (err)
@@ -350,35 +358,12 @@ static int open_store(struct wfi_worker *worker, struct wf_error *reterr)
                             &worker->store, reterr);
 }
 
-static int open_pool(struct wfi_worker *worker, struct wf_executor *on, struct wf_error *reterr)
-{
-    const struct wf_celery_worker_options *options = worker->options;
-    int err = 0;
-    worker->concurrency = options->concurrency ? (uint64_t)options->concurrency
-                          : options->pool      ? wf_executor_workers(options->pool)
-                                               : wf_executor_workers(on);
-    worker->prefetch_max =
-        worker->concurrency *
-        (uint64_t)(options->prefetch_multiplier ? options->prefetch_multiplier : 4);
-    worker->pool = options->pool;
-    if (!worker->pool)
-        err = wf_threads_create(
-            &(struct wf_threads_options){.workers = (int)worker->concurrency, .name = "celery"},
-            &worker->pool, reterr);
-    worker->own_pool = !options->pool;
-    if (!err)
-        err = wf_semaphore_init(&worker->prefetch, worker->prefetch_max, 0);
-    if (!err)
-        err = wf_semaphore_init(&worker->slots, worker->concurrency, 0);
-    return err ? err : wf_semaphore_init(&worker->storing, STORING_MAX, 0);
-}
-
 static void destroy(struct wfi_worker *worker)
 {
-    if (worker->own_pool)
-        wf_executor_destroy(worker->pool);
+    wfi_worker_close_pool(worker);
     wfi_store_destroy(worker->store);
     wfi_broker_destroy(worker->broker);
+    wfi_events_fini(worker);
     wfi_jobs_fini(worker);
     wf_mutex_fini(&worker->lock);
     wf_event_fini(&worker->wake);
@@ -408,7 +393,7 @@ static int serve(struct wfi_worker *worker, struct wf_executor *on, struct wf_er
     int err = 0;
     if (canceled) {
         wfi_store(&worker->asked_to_stop, true);
-        stop(worker);
+        wfi_worker_stop(worker);
     }
     WF_SHIELD(WF_FOREVER) {
         err = wf_future_result(&f, &none, WF_FOREVER, reterr);
@@ -433,12 +418,19 @@ int wf_celery_worker_run(const struct wf_celery_worker_options *options, struct 
     wf_mutex_init(&worker->lock);
     wf_event_init(&worker->wake);
     wfi_jobs_init(worker);
+    worker->started_ns = wf_now();
     name_it(worker);
-    int err = open_broker(worker, reterr);
+    int err = wfi_events_init(worker);
+    if (err)
+        wf_error_set(reterr, err, NULL);
+    else
+        err = open_broker(worker, reterr);
     if (!err)
         err = open_store(worker, reterr);
     if (!err)
-        err = open_pool(worker, on, reterr);
+        err = wfi_worker_open_pool(worker, on, reterr);
+    if (!err)
+        err = wf_semaphore_init(&worker->storing, STORING_MAX, 0);
     if (!err) {
         wfi_broker_set_prefetch(worker->broker, worker->prefetch_max);
         err = serve(worker, on, reterr);

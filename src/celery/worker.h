@@ -6,6 +6,9 @@
  *   worker_job.c      a message from its first look to its acknowledgement
  *   worker_jobs.c     which there are, and what is known of tasks
  *   worker_result.c   what is stored of its end
+ *   worker_pool.c     where tasks run, and how many at a time
+ *   worker_control.c  requests of remote control
+ *   worker_events.c   what those who watch are told
  */
 #ifndef WFI_CELERY_WORKER_H
 #define WFI_CELERY_WORKER_H
@@ -23,6 +26,7 @@
 #include "celery/call.h"
 #include "celery/result.h"
 #include "celery/store.h"
+#include "celery/worker_events.h"
 #include "celery/worker_jobs.h"
 
 /* For giving a message back; what is not back by then is so when it counts as lost. */
@@ -30,12 +34,24 @@
 /* After memory ran out. */
 #define WFI_PAUSE_NS WF_MILLISECONDS(20)
 
+/* How often a pool of threads may be replaced by a larger one: each time at least doubles it. */
+enum { WFI_RETIRED_MAX = 20 };
+
+/* Permits that are to go as soon as somebody gives one up; see worker_pool.c. */
+typedef WFI_ATOMIC(uint64_t) wfi_owed;
+
 struct wfi_worker {
     const struct wf_celery_worker_options *options;
     char name[128];
-    uint64_t concurrency, prefetch_max;
-    struct wf_executor *pool;
+    int64_t started_ns;
+    WFI_ATOMIC(struct wf_executor *) pool;
     bool own_pool;
+    uint64_t prefetch_min;                        /* as it was in the beginning */
+    uint64_t concurrency, prefetch_max;           /* under the lock, as the next two lines */
+    uint64_t threads_max;                         /* of a pool of the worker's own */
+    struct wf_executor *retired[WFI_RETIRED_MAX]; /* pools that were too small */
+    size_t retired_count;
+    wfi_owed slots_owed, prefetch_owed; /* changed under the lock */
     struct wfi_broker *broker;
     struct wfi_store *store; /* NULL: results are not stored */
     struct wf_semaphore prefetch, slots, storing;
@@ -50,6 +66,7 @@ struct wfi_worker {
     wf_deadline connect_until;
     struct wf_error connect_error; /* why it failed, lately; under the lock */
     WFI_ATOMIC(bool) was_connected, asked_to_stop;
+    struct wfi_events events;
     int broker_err;        /* of keep, read after it has ended */
     struct wf_error error; /* the same */
 };
@@ -82,8 +99,25 @@ bool wfi_worker_logs(const struct wfi_worker *worker, enum wf_celery_level level
 /* Since 1970. */
 int64_t wfi_worker_now_us(void);
 
+/* A warm shutdown. Any caller, never blocks. */
+void wfi_worker_stop(struct wfi_worker *worker);
+
 /* Somebody fewer that is not begun. */
 void wfi_worker_count_begun(struct wfi_worker *worker);
+
+/* ---- worker_pool.c ---- */
+
+/* Gives the worker its executor and its permits. close is fine for what was not opened. */
+int wfi_worker_open_pool(struct wfi_worker *worker, struct wf_executor *on,
+                         struct wf_error *reterr);
+void wfi_worker_close_pool(struct wfi_worker *worker);
+
+/* More slots, or fewer: at least one stays. Returns 0, -ERANGE, -ENOTSUP or -ENOMEM. */
+int wfi_worker_grow(struct wfi_worker *worker, uint64_t n, struct wf_error *reterr);
+int wfi_worker_shrink(struct wfi_worker *worker, uint64_t n);
+
+/* Gives a permit up: to others, unless it is owed. */
+void wfi_worker_give_up(struct wfi_worker *worker, struct wf_semaphore *s, wfi_owed *owed);
 
 /* ---- worker_job.c ---- */
 
@@ -109,6 +143,6 @@ void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *mo
                   const char *type, const char *text);
 void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
                      const struct wfi_outcome *outcome);
-void wfi_job_fail_for_time(struct wfi_job *job);
+void wfi_job_fail_for_time(struct wfi_job *job, double hard_s);
 
 #endif

@@ -21,15 +21,17 @@ WF_TASK(wf_none, wfi_celery_message, (struct wfi_job *, job))
 
 static void give_permit_up(struct wfi_job *job)
 {
+    struct wfi_worker *worker = job->worker;
     if (job->has_permit)
-        (void)wf_semaphore_release(&job->worker->prefetch, 1);
+        wfi_worker_give_up(worker, &worker->prefetch, &worker->prefetch_owed);
     job->has_permit = false;
 }
 
 static void give_slot_up(struct wfi_job *job)
 {
+    struct wfi_worker *worker = job->worker;
     if (job->has_slot)
-        (void)wf_semaphore_release(&job->worker->slots, 1);
+        wfi_worker_give_up(worker, &worker->slots, &worker->slots_owed);
     job->has_slot = false;
 }
 
@@ -113,7 +115,7 @@ static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
     }
     if (err != -ETIMEDOUT)
         return true;
-    wfi_job_fail_for_time(job);
+    wfi_job_fail_for_time(job, call->hard_s);
     wfi_job_acknowledge(job);
     (void)wf_future_wait(f, WF_FOREVER);
     return false;
@@ -130,6 +132,9 @@ static void follow(struct wfi_job *job, const struct wfi_outcome *outcome, bool 
         if (soft)
             wfi_job_fail(job, WFI_STATE_FAILURE, "billiard.exceptions", "SoftTimeLimitExceeded",
                          NULL);
+        else if (wfi_load(&job->entry.signum))
+            wfi_job_fail(job, WFI_STATE_REVOKED, "celery.exceptions", "TaskRevokedError",
+                         "terminated");
         else
             wfi_job_fail_as(job, WFI_STATE_REVOKED, outcome);
         return;
@@ -158,22 +163,20 @@ static void run_call(struct wfi_job *job, const struct wf_task_type *type)
 {
     static const struct wf_celery_task none;
     struct wfi_worker *worker = job->worker;
-    const struct wfi_message *m = &job->in.message;
     const struct wf_celery_task *celery = type->celery ? type->celery : &none;
-    struct wfi_call call = {.on = worker->pool,
-                            .type = type,
-                            .in = &job->in,
-                            .worker = worker->name,
-                            .soft_s = m->soft_s > 0 ? m->soft_s : celery->soft_time_limit_s,
-                            .hard_s = m->hard_s > 0 ? m->hard_s : celery->time_limit_s};
+    struct wfi_call call = {
+        .on = wfi_load(&worker->pool), .type = type, .in = &job->in, .worker = worker->name};
     struct wfi_outcome outcome;
     bool soft = false;
     if (!choose(celery->acks_late, worker->options->acks_late))
         wfi_job_acknowledge(job);
     if (choose(celery->track_started, worker->options->track_started))
         wfi_job_store_started(job);
+    wfi_jobs_limits(job, &call.hard_s, &call.soft_s);
     struct wf_future *f = wfi_call_submit(&call);
+    wfi_jobs_run(job, f);
     const bool counts = !f || wait_within_limits(job, &call, f, &soft);
+    wfi_jobs_run(job, NULL);
     wfi_call_end(&call, &f, &outcome);
     leave_slot(job);
     if (counts)
@@ -309,6 +312,7 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
         return 0;
     }
     wfi_worker_say(worker, WF_CELERY_INFO, "Task %.100s[%.100s] received", m->task, m->id);
+    wfi_events_received(job);
     const char *why = is_expired(m) ? "expired" : !wfi_jobs_add(job, offer) ? "revoked" : NULL;
     if (!why) {
         if (wait_for_eta(job) || wfi_jobs_wait_turn(job) ||

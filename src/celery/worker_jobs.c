@@ -12,11 +12,6 @@
 #include "celery/control.h"
 #include "celery/worker.h"
 
-static struct wfi_job *job_at(struct wfi_link *place)
-{
-    return wfi_container_of(place, struct wfi_job, entry.place);
-}
-
 /* ---- tasks ---- */
 
 static bool same_name(const void *value, const void *key, size_t len)
@@ -25,16 +20,36 @@ static bool same_name(const void *value, const void *key, size_t len)
     return strlen(name) == len && memcmp(name, key, len) == 0;
 }
 
+bool wfi_jobs_may_offer(const struct wf_task_type *type)
+{
+    return type->call && strncmp(type->name, "wfi_", 4) != 0 && !wfi_arguments_check(type, NULL);
+}
+
 static const struct wf_task_type *find_type(struct wfi_worker *worker, const char *name)
 {
     struct wf_error error;
-    const struct wf_task_type *type = strncmp(name, "wfi_", 4) == 0 ? NULL : wf_task_find(name);
-    if (type && !type->call)
-        return NULL;
-    if (!type || !wfi_arguments_check(type, &error))
+    const struct wf_task_type *type = wf_task_find(name);
+    if (!type || wfi_jobs_may_offer(type))
         return type;
+    if (!type->call || !wfi_arguments_check(type, &error))
+        return NULL;
     wfi_worker_say(worker, WF_CELERY_ERROR, "task %.100s cannot be called: %s", name, error.text);
     return NULL;
+}
+
+static void take_options(struct wfi_worker *worker, struct wfi_offer *offer)
+{
+    const struct wf_celery_task *celery = offer->type->celery;
+    double per_s;
+    if (!celery)
+        return;
+    offer->hard_s = celery->time_limit_s;
+    offer->soft_s = celery->soft_time_limit_s;
+    if (celery->rate_limit && !wfi_control_rate_text(celery->rate_limit, &per_s))
+        wfi_jobs_set_rate(offer, per_s, celery->rate_limit);
+    else if (celery->rate_limit)
+        wfi_worker_say(worker, WF_CELERY_ERROR, "task %.100s: \"%.30s\" is no rate limit",
+                       offer->type->name, celery->rate_limit);
 }
 
 int wfi_jobs_offer_locked(struct wfi_worker *worker, const char *name, struct wfi_offer **ret_offer)
@@ -48,6 +63,7 @@ int wfi_jobs_offer_locked(struct wfi_worker *worker, const char *name, struct wf
         if (!offer)
             return -ENOMEM;
         offer->type = type;
+        take_options(worker, offer);
         if (wfi_map_put(&worker->jobs.offers, name, strlen(name), offer)) {
             wfi_free(offer);
             return -ENOMEM;
@@ -110,7 +126,16 @@ void wfi_jobs_remove(struct wfi_job *job)
     wfi_worker_lock(worker);
     wfi_list_remove(&job->entry.place);
     worker->jobs.count--;
+    if (job->entry.stage == WFI_JOB_ACTIVE)
+        (void)wfi_fetch_sub(&worker->events.active, 1);
     wfi_worker_unlock(worker);
+}
+
+struct wfi_job *wfi_jobs_next(struct wfi_worker *worker, struct wfi_job *job)
+{
+    struct wfi_link *link = job ? wfi_list_next(&worker->jobs.all, &job->entry.place)
+                                : wfi_list_first(&worker->jobs.all);
+    return link ? wfi_container_of(link, struct wfi_job, entry.place) : NULL;
 }
 
 bool wfi_jobs_is_revoked(struct wfi_job *job)
@@ -164,9 +189,39 @@ bool wfi_jobs_activate(struct wfi_job *job)
         job->entry.started_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
         job->entry.offer->total++;
         wfi_store(&job->entry.body, WFI_BODY_OPENING);
+        (void)wfi_fetch_add(&job->worker->events.active, 1);
+        (void)wfi_fetch_add(&job->worker->events.processed, 1);
     }
     wfi_worker_unlock(job->worker);
+    if (!revoked)
+        wfi_events_started(job);
     return !revoked;
+}
+
+void wfi_jobs_limits(struct wfi_job *job, double *ret_hard_s, double *ret_soft_s)
+{
+    const struct wfi_message *m = &job->in.message;
+    const struct wfi_offer *offer = job->entry.offer;
+    wfi_worker_lock(job->worker);
+    *ret_hard_s = m->hard_s > 0 ? m->hard_s : offer->hard_s;
+    *ret_soft_s = m->soft_s > 0 ? m->soft_s : offer->soft_s;
+    wfi_worker_unlock(job->worker);
+}
+
+void wfi_jobs_run(struct wfi_job *job, struct wf_future *running)
+{
+    wfi_worker_lock(job->worker);
+    job->entry.running = running;
+    if (running && wfi_load(&job->entry.signum))
+        (void)wf_future_cancel(running); /* it was to be ended before it began */
+    wfi_worker_unlock(job->worker);
+}
+
+void wfi_jobs_terminate(struct wfi_job *job, int signum)
+{
+    wfi_store(&job->entry.signum, signum);
+    if (job->entry.running)
+        (void)wf_future_cancel(job->entry.running);
 }
 
 /* ---- turns ---- */
@@ -222,8 +277,7 @@ int wfi_jobs_revoke(struct wfi_worker *worker, const char *id)
 
 void wfi_jobs_wake_revoked(struct wfi_worker *worker)
 {
-    struct wfi_link *place = wfi_list_first(&worker->jobs.all);
-    for (; place; place = wfi_list_next(&worker->jobs.all, place))
-        if (job_at(place)->entry.stage == WFI_JOB_WAITING && is_revoked(job_at(place)))
-            wake(job_at(place));
+    for (struct wfi_job *job = NULL; (job = wfi_jobs_next(worker, job));)
+        if (job->entry.stage == WFI_JOB_WAITING && is_revoked(job))
+            wake(job);
 }

@@ -15,6 +15,7 @@
 #define WFI_CELERY_WORKER_JOBS_H
 
 #include <weft/event.h>
+#include <weft/future.h>
 #include <weft/task.h>
 
 #include "base/atomic.h"
@@ -35,8 +36,7 @@ struct wfi_offer {
     char rate_text[32];      /* as it was given; "" for none */
     struct wfi_list waiting; /* jobs, by `turn` */
     int64_t total;           /* how many were begun */
-    bool has_limits;         /* those of time are these, not the task's own */
-    double hard_s, soft_s;
+    double hard_s, soft_s;   /* of its run, where the message says nothing; 0: none */
 };
 
 struct wfi_jobs {
@@ -53,11 +53,13 @@ struct wfi_job_entry {
     struct wfi_link place, turn;
     struct wfi_offer *offer;
     enum wfi_job_stage stage;
-    double started_s;         /* since 1970; 0: not yet */
-    struct wf_event *waker;   /* where it waits and can be woken */
-    bool has_eta;             /* and it lies ahead */
-    WFI_ATOMIC(int) body;     /* enum wfi_job_body */
-    WFI_ATOMIC(bool) is_done; /* acknowledged */
+    double started_s;          /* since 1970; 0: not yet */
+    struct wf_event *waker;    /* where it waits and can be woken */
+    bool has_eta;              /* and it lies ahead */
+    struct wf_future *running; /* its task, while it can be cancelled */
+    WFI_ATOMIC(int) body;      /* enum wfi_job_body */
+    WFI_ATOMIC(bool) is_done;  /* acknowledged */
+    WFI_ATOMIC(int) signum;    /* with which it was terminated; 0: it was not */
 };
 
 /* Whether the message's body can be looked at by others. */
@@ -77,13 +79,19 @@ void wfi_jobs_fini(struct wfi_worker *worker);
  */
 int wfi_jobs_offer(struct wfi_worker *worker, const char *name, struct wfi_offer **ret_offer);
 
-/* The same under the lock. */
+/* Whether a task is one that can be. */
+bool wfi_jobs_may_offer(const struct wf_task_type *type);
+
+/* As wfi_jobs_offer, under the lock. */
 int wfi_jobs_offer_locked(struct wfi_worker *worker, const char *name,
                           struct wfi_offer **ret_offer);
 
 /* A job that waits, and one that has ended. add returns false when it is revoked. */
 bool wfi_jobs_add(struct wfi_job *job, struct wfi_offer *offer);
 void wfi_jobs_remove(struct wfi_job *job);
+
+/* The job after this one, the first for NULL; NULL at the end. Under the lock. */
+struct wfi_job *wfi_jobs_next(struct wfi_worker *worker, struct wfi_job *job);
 
 bool wfi_jobs_is_revoked(struct wfi_job *job);
 
@@ -95,6 +103,17 @@ int wfi_jobs_wait_turn(struct wfi_job *job);
 
 /* It has a slot. Returns false when it is revoked. */
 bool wfi_jobs_activate(struct wfi_job *job);
+
+/* How long its task may run, in seconds, as the message says or, else, as the task does; 0: for
+ * ever. */
+void wfi_jobs_limits(struct wfi_job *job, double *ret_hard_s, double *ret_soft_s);
+
+/* Its task was started, or, with NULL, has ended. */
+void wfi_jobs_run(struct wfi_job *job, struct wf_future *running);
+
+/* Ends a task that runs: `signum` is what a process gets; others are asked to stop. Under the lock.
+ */
+void wfi_jobs_terminate(struct wfi_job *job, int signum);
 
 /* Another rate limit; those who wait for their turn look again. Under the lock. */
 void wfi_jobs_set_rate(struct wfi_offer *offer, double per_s, const char *text);

@@ -26,8 +26,7 @@ static void say_succeeded(struct wfi_job *job, const struct wfi_json_piece *resu
                    len ? result->text : "", len < 300 ? "" : "...");
 }
 
-void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
-                   const struct wfi_json_piece *result)
+static void put(struct wfi_job *job, enum wfi_task_state state, const struct wfi_json_piece *result)
 {
     struct wfi_worker *worker = job->worker;
     const struct wfi_message *m = &job->in.message;
@@ -36,10 +35,6 @@ void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
     char date[WFI_MOMENT_BYTES];
     const char *text;
     size_t len;
-    if (state == WFI_STATE_SUCCESS)
-        say_succeeded(job, result);
-    if (!worker->store || m->ignore_result)
-        return;
     struct wfi_result meta = {.state = state,
                               .result = *result,
                               .task_id = m->id,
@@ -60,6 +55,16 @@ void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
     if (err)
         wfi_worker_say(worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
                        m->task, m->id, error.text[0] ? error.text : wf_strerror(err));
+}
+
+void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
+                   const struct wfi_json_piece *result)
+{
+    if (state == WFI_STATE_SUCCESS)
+        say_succeeded(job, result);
+    if (job->worker->store && !job->in.message.ignore_result)
+        put(job, state, result);
+    wfi_events_stored(job, state, result, NULL);
 }
 
 /* Stores what was written. */
@@ -100,9 +105,8 @@ void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
     wfi_job_store(job, state, &outcome->result);
 }
 
-void wfi_job_fail_for_time(struct wfi_job *job)
+void wfi_job_fail_for_time(struct wfi_job *job, double hard_s)
 {
-    const double hard_s = job->in.message.hard_s;
     struct wf_json_writer *w;
     wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s] failed: more than %g s",
                    job->in.message.task, job->in.message.id, hard_s);

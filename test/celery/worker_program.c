@@ -3,7 +3,8 @@
  * A program that is a Celery worker, for worker_python.py:
  *
  *     worker_program BROKER [BACKEND] [late] [started] [fibers] [processes] [visibility=SECONDS]
- *                    [concurrency=N] [prefetch=N] [queue=NAME]
+ *                    [concurrency=N] [prefetch=N] [queue=NAME] [name=NAME] [events] [no-mingle]
+ *                    [no-heartbeat]
  *
  * What it logs goes to standard error.
  */
@@ -146,6 +147,14 @@ static int root(void *arg)
             processes = true;
         else if (strcmp(word, "fibers") == 0)
             fibers = true;
+        else if (strcmp(word, "events") == 0)
+            options.events = true;
+        else if (strcmp(word, "no-mingle") == 0)
+            options.no_mingle = true;
+        else if (strcmp(word, "no-heartbeat") == 0)
+            options.no_heartbeat = true;
+        else if (value && strncmp(word, "name", 4) == 0)
+            options.name = value + 1;
         else if (value && strncmp(word, "visibility", 10) == 0)
             options.visibility_ns = WF_SECONDS(atof(value + 1));
         else if (value && strncmp(word, "concurrency", 11) == 0)
@@ -166,7 +175,7 @@ static int root(void *arg)
     options.pool = fibers ? wf_main_executor() : pool;
     int err = wf_celery_worker_run(&options, &error);
     wf_executor_destroy(pool);
-    if (err == -ECANCELED)
+    if (!err || err == -ECANCELED)
         return 0;
     fprintf(stderr, "E %s\n", error.text);
     return 1;
