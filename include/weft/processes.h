@@ -152,6 +152,16 @@ WF_API void wf_processes_terminate(struct wf_executor *on);
 WF_API void wf_processes_kill(struct wf_executor *on);
 
 /*
+ * Ends a task at once: one that has not begun is cancelled, one that runs in a worker process is
+ * ended with it, by SIGKILL, without a time to stop; it is CANCELED then, and its worker is
+ * replaced. On other engines it is cancelled, as by wf_future_cancel.
+ *
+ * Returns what was achieved; WF_CANCEL_KILLED when the process is about to end.
+ * Context: any, never blocks for long; any number of callers, while its executor is there.
+ */
+WF_API enum wf_cancel_result wf_processes_kill_task(struct wf_future *future);
+
+/*
  * Memory for a result that is a string or bytes. In a worker process large ones come from memory
  * that is handed to the submitter as it is, without a copy; elsewhere from the heap. The task makes
  * it its result, or frees it.

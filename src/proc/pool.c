@@ -390,6 +390,28 @@ static unsigned workers(const struct wf_executor *base)
     return wfi_pool_of(base)->max;
 }
 
+enum wf_cancel_result wf_processes_kill_task(struct wf_future *f)
+{
+    enum wf_cancel_result result = wf_future_cancel(f);
+    if (result != WF_CANCEL_ASKED || !f->on || !wfi_pool_is_one(f->on))
+        return result;
+    struct wfi_pool *pool = wfi_pool_of(f->on);
+    wfi_lock_lock(&pool->lock);
+    for (unsigned i = 0; i < pool->places; i++) {
+        struct wfi_pool_worker *worker = pool->workers[i];
+        for (uint32_t number = worker->consumed; number != worker->tail; number++) {
+            struct wfi_item *item = worker->items[number % WFI_RING_SLOTS];
+            if (!item || item->f != f)
+                continue;
+            item->kill_ns = 0; /* the keeper's to see to */
+            wfi_keeper_prod(pool);
+            result = WF_CANCEL_KILLED;
+        }
+    }
+    wfi_lock_unlock(&pool->lock);
+    return result;
+}
+
 static const struct wfi_executor_ops ops = {
     .engine = "processes",
     .submit = submit,

@@ -61,6 +61,43 @@ int die(struct wf_task *self, int signo, int status, int *ret)
 }
 WF_TASK_DEFINE(die)
 
+WF_TASK(int, deaf, (int, unused))
+int deaf(struct wf_task *self, int unused, int *ret)
+{
+    (void)self, (void)unused, (void)ret;
+    for (;;)
+        pause();
+}
+WF_TASK_DEFINE(deaf)
+
+/* Whatever its grace, and however deaf it is. */
+static void a_task_is_killed_at_once(void **state)
+{
+    (void)state;
+    struct wf_executor *on =
+        pool_of((struct wf_processes_options){.workers = 1, .grace_ns = -1, .restarts_max = 1});
+    for (int i = 0; i < 3; i++) { /* more than may die by themselves */
+        deaf_future f = deaf_submit(on, 0), queued = deaf_submit(on, 0);
+        while (wf_future_state(f.future) == WF_FUTURE_PENDING)
+            wf_yield();
+        assert_int_equal(wf_processes_kill_task(queued.future), WF_CANCEL_REMOVED);
+        enum wf_cancel_result result;
+        while ((result = wf_processes_kill_task(f.future)) == WF_CANCEL_ASKED)
+            wf_yield();
+        if (result == WF_CANCEL_KILLED)
+            assert_int_equal(wf_future_wait(f.future, party_soon()), 0);
+        assert_int_equal(wf_future_state(f.future), WF_FUTURE_CANCELED);
+        assert_int_equal(wf_processes_kill_task(f.future), WF_CANCEL_REMOVED);
+        deaf_drop(&f);
+        deaf_drop(&queued);
+        int64_t value = 0;
+        square_future s = square_submit(on, 5);
+        assert_int_equal(square_result(&s, &value, party_soon(), NULL), 0);
+        assert_int_equal(value, 25);
+    }
+    wf_executor_destroy(on);
+}
+
 /* PRP-03 */
 static void tasks_run_in_other_processes(void **state)
 {
@@ -1040,6 +1077,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_storm_costs_what_it_hits),
         cmocka_unit_test(tasks_run_in_other_processes),
+        cmocka_unit_test(a_task_is_killed_at_once),
         cmocka_unit_test(a_death_costs_one_task),
         cmocka_unit_test(a_death_leaves_what_had_not_begun),
         cmocka_unit_test(a_walk_shows_the_processes_of_all_pools),
