@@ -8,9 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include <weft/processes.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "celery/arguments.h"
 
 /* The wall clock may be set while a message waits for its eta: it is looked at so often. */
 #define ETA_LOOK_NS WF_SECONDS(10)
@@ -99,7 +100,8 @@ static wf_deadline limit_after(double seconds)
     return seconds > 0 && seconds < 9e9 ? wf_after(WF_SECONDS(seconds)) : WF_FOREVER;
 }
 
-/* Waits for the task, asking it to stop at its limits. Returns whether its end still counts: not
+/* Waits for the task, asking it to stop at its soft limit. At the hard one it is killed, where it
+ * has a process of its own; else it is asked then, too. Returns whether its end still counts: not
  * beyond the hard limit, where what is stored is stored at once. */
 static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
                                struct wf_future *f, bool *ret_soft)
@@ -107,14 +109,14 @@ static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
     const wf_deadline soft = limit_after(call->soft_s);
     const wf_deadline hard = limit_after(call->hard_s);
     int err = wf_future_wait(f, wf_earlier(soft, hard));
-    if (err == -ETIMEDOUT) {
-        *ret_soft = soft.ns < hard.ns;
+    if (err == -ETIMEDOUT && soft.ns < hard.ns) {
+        *ret_soft = true;
         (void)wf_future_cancel(f);
-        if (*ret_soft)
-            err = wf_future_wait(f, hard);
+        err = wf_future_wait(f, hard);
     }
     if (err != -ETIMEDOUT)
         return true;
+    (void)wf_processes_kill_task(f);
     wfi_job_fail_for_time(job, call->hard_s);
     wfi_job_acknowledge(job);
     (void)wf_future_wait(f, WF_FOREVER);

@@ -213,7 +213,7 @@ void wfi_jobs_run(struct wfi_job *job, struct wf_future *running)
     wfi_worker_lock(job->worker);
     job->entry.running = running;
     if (running && wfi_load(&job->entry.signum))
-        (void)wf_future_cancel(running); /* it was to be ended before it began */
+        (void)wf_processes_kill_task(running); /* it was to be ended before it began */
     wfi_worker_unlock(job->worker);
 }
 
@@ -221,7 +221,7 @@ void wfi_jobs_terminate(struct wfi_job *job, int signum)
 {
     wfi_store(&job->entry.signum, signum);
     if (job->entry.running)
-        (void)wf_future_cancel(job->entry.running);
+        (void)wf_processes_kill_task(job->entry.running);
 }
 
 /* ---- turns ---- */

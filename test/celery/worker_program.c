@@ -76,6 +76,20 @@ int note(struct wf_task *self, const char *path, int64_t n, double seconds, int6
 }
 WF_TASK_DEFINE(note)
 
+/* It does not listen to anybody. */
+WF_TASK(double, deaf, (double, seconds))
+
+int deaf(struct wf_task *self, double seconds, double *ret)
+{
+    const wf_deadline end = wf_after(WF_SECONDS(seconds));
+    (void)self;
+    *ret = seconds;
+    while (wf_now() < end.ns)
+        ;
+    return 0;
+}
+WF_TASK_DEFINE(deaf)
+
 WF_TASK(wf_none, die, (int, status))
 
 int die(struct wf_task *self, int status, wf_none *ret)

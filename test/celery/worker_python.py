@@ -280,6 +280,20 @@ class Ends(Case):
         self.assertEqual(self.get("add", 2, 3), 5)
         self.stop(worker)
 
+    def test_a_hard_limit_ends_the_process(self):
+        worker = self.start("processes")
+        begin = time.monotonic()
+        with self.assertRaises(Exception) as caught:
+            self.get("deaf", 50, time_limit=0.2)
+        self.assertEqual(type(caught.exception).__name__, "TimeLimitExceeded")
+        self.assertEqual(caught.exception.args, (0.2,))
+        with self.assertRaises(Exception) as caught:
+            self.get("sleeping", 50, soft_time_limit=0.1, time_limit=40)
+        self.assertEqual(type(caught.exception).__name__, "SoftTimeLimitExceeded")
+        self.assertEqual(self.get("add", 2, 3), 5)
+        self.assertLess(time.monotonic() - begin, 40)
+        self.stop(worker)
+
     def test_a_broker_that_refuses_is_told(self):
         SERVER.client.set("celery", "not a list")
         status, text = self.start().end(0)
