@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <weft/processes.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "celery/arguments.h"
