@@ -92,7 +92,7 @@ struct wf_celery_request {
  * Returns it, valid while the task runs; NULL when no Celery worker runs it.
  * Context: any, never blocks; by the task itself.
  */
-WF_API const struct wf_celery_request *wf_celery_request(const struct wf_task *self);
+WF_API const struct wf_celery_request *wf_celery_task_request(const struct wf_task *self);
 
 /*
  * A header of the request's message, also one that the sender has made up.

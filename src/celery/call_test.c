@@ -45,11 +45,11 @@ static void free_text(void *result)
 WF_TASK(wf_bytes, look, (const struct wf_json *, any))
 int look(struct wf_task *self, const struct wf_json *any, wf_bytes *ret)
 {
-    const struct wf_celery_request *r = wf_celery_request(self);
+    const struct wf_celery_request *r = wf_celery_task_request(self);
     const struct wf_json_value *own = wf_celery_header(self, "own");
     char *text = malloc(600);
     (void)any;
-    if (!r || !text || wf_celery_request(wf_task_self()) != r)
+    if (!r || !text || wf_celery_task_request(wf_task_self()) != r)
         return -ENOENT;
     snprintf(text, 600, "%s %s %s %s %d %d %s %g %g %s %s %s %s %d", r->id, r->root_id,
              r->parent_id ? r->parent_id : "-", r->group_id, (int)r->group_index, (int)r->retries,

@@ -34,7 +34,7 @@ static int nobody(struct wf_task *self)
 
 /* ---- the request ---- */
 
-const struct wf_celery_request *wf_celery_request(const struct wf_task *self)
+const struct wf_celery_request *wf_celery_task_request(const struct wf_task *self)
 {
     struct wfi_running *running = wfi_running_of(self);
     return running ? &running->request : NULL;
