@@ -316,6 +316,8 @@ enum { ANSWER_RESULT, ANSWER_TRACEBACK, ANSWER_ARGS, ANSWER_KWARGS, ANSWER_QUEUE
 /* Of each text its length and a NUL, so that 0 says that there is none. */
 struct letter {
     uint64_t lengths[LETTER_TEXTS];
+    struct wf_shared_queue *states; /* NULL: none are stored */
+    uint64_t number;                /* of the call there */
     int64_t group_index, retries;
     double soft_s, hard_s;
     int priority;
@@ -330,6 +332,7 @@ struct answer {
     int64_t eta_us;
     struct wf_error error;
     uint64_t part_count;
+    uint64_t state_count; /* that were pushed */
 };
 
 /* A text as it is put into a letter. */
@@ -407,7 +410,9 @@ static int write_letter(struct wfi_call *call, struct wfi_buffer *to)
                             .hard_s = call->hard_s,
                             .priority = m->properties.priority,
                             .redelivered = m->properties.redelivered,
-                            .in_chord = asks_for(&m->chord)};
+                            .in_chord = asks_for(&m->chord),
+                            .states = call->states ? wfi_states_queue(call->states) : NULL,
+                            .number = call->user.number};
     struct wf_json_writer *headers;
     int err = wf_json_writer_create(NULL, &headers);
     if (err)
@@ -429,7 +434,25 @@ static int write_letter(struct wfi_call *call, struct wfi_buffer *to)
     return err;
 }
 
-static int read_letter(const wf_bytes *bytes, struct wfi_running *running, struct text *ret_body)
+/* Where a task in another process puts its states. */
+struct pushing {
+    struct wf_shared_queue *queue;
+    uint64_t number, count;
+};
+
+static int update_across(struct wfi_running *running, const char *state,
+                         const struct wfi_json_piece *meta)
+{
+    struct pushing *pushing = running->arg;
+    if (!pushing->queue)
+        return 0;
+    const int err = wfi_states_push(pushing->queue, pushing->number, state, meta);
+    pushing->count += !err;
+    return err;
+}
+
+static int read_letter(const wf_bytes *bytes, struct wfi_running *running, struct pushing *pushing,
+                       struct text *ret_body)
 {
     struct reader from = {bytes->ptr, bytes->len};
     struct letter letter;
@@ -461,6 +484,7 @@ static int read_letter(const wf_bytes *bytes, struct wfi_running *running, struc
     running->headers = (struct wfi_json_piece){.text = texts[LETTER_HEADERS].text,
                                                .len = texts[LETTER_HEADERS].len};
     running->in_chord = letter.in_chord;
+    *pushing = (struct pushing){.queue = letter.states, .number = letter.number};
     *ret_body = texts[LETTER_BODY];
     return 0;
 }
@@ -482,7 +506,8 @@ static void put_text(char **to, const struct text *text)
     put(to, "", 1);
 }
 
-static int write_answer(struct wf_task *self, const struct wfi_outcome *outcome, wf_bytes *ret)
+static int write_answer(struct wf_task *self, const struct wfi_outcome *outcome,
+                        uint64_t state_count, wf_bytes *ret)
 {
     const struct text texts[ANSWER_TEXTS] = {
         [ANSWER_RESULT] = text_of_piece(&outcome->result),
@@ -495,7 +520,8 @@ static int write_answer(struct wf_task *self, const struct wfi_outcome *outcome,
                             .requeue = outcome->requeue,
                             .eta_us = outcome->eta_us,
                             .error = outcome->error,
-                            .part_count = outcome->part_count};
+                            .part_count = outcome->part_count,
+                            .state_count = state_count};
     size_t bytes = sizeof answer;
     for (int i = 0; i < ANSWER_TEXTS; i++)
         bytes += answer.lengths[i] = length_of(&texts[i]);
@@ -541,7 +567,7 @@ static int read_parts(struct reader *from, uint64_t count, struct wfi_outcome *o
 }
 
 /* The outcome points into the bytes. Returns 0, WF_EPROTOCOL, WF_EPARSE or -ENOMEM. */
-static int read_answer(const wf_bytes *bytes, struct wfi_outcome *outcome)
+static int read_answer(const wf_bytes *bytes, struct wfi_outcome *outcome, uint64_t *ret_states)
 {
     struct reader from = {bytes->ptr, bytes->len};
     struct answer answer;
@@ -554,6 +580,7 @@ static int read_answer(const wf_bytes *bytes, struct wfi_outcome *outcome)
     const bool has_result = answer.ending != WFI_CALL_IGNORED && answer.ending != WFI_CALL_REJECTED;
     if (answer.ending > WFI_CALL_CANCELED || (has_result && !texts[ANSWER_RESULT].text))
         return WF_EPROTOCOL;
+    *ret_states = answer.state_count;
     outcome->ending = answer.ending;
     outcome->requeue = answer.requeue;
     outcome->eta_us = answer.eta_us;
@@ -577,11 +604,13 @@ static int read_answer(const wf_bytes *bytes, struct wfi_outcome *outcome)
 int wfi_celery_call_across(struct wf_task *self, wf_task_ref task, wf_bytes letter, wf_bytes *ret)
 {
     struct wfi_outcome outcome = {0};
-    struct wfi_running running = {.self = self, .type = task, .outcome = &outcome};
+    struct pushing pushing = {0};
+    struct wfi_running running = {
+        .self = self, .type = task, .outcome = &outcome, .update = update_across, .arg = &pushing};
     struct wf_json *body = NULL;
     struct wf_error error = {0};
     struct text text;
-    int err = read_letter(&letter, &running, &text);
+    int err = read_letter(&letter, &running, &pushing, &text);
     if (!err)
         err = wf_json_read(text.text, text.len, NULL, &body, &error);
     if (!err) {
@@ -592,7 +621,7 @@ int wfi_celery_call_across(struct wf_task *self, wf_task_ref task, wf_bytes lett
         wf_error_set(&error, err, NULL);
         write_error(&outcome, WFI_CALL_FAILED, &error);
     }
-    err = write_answer(self, &outcome, ret);
+    err = write_answer(self, &outcome, pushing.count, ret);
     wfi_outcome_fini(&outcome);
     wf_json_destroy(body);
     return err;
@@ -611,6 +640,12 @@ struct wf_future *wfi_call_submit(struct wfi_call *call)
                          &(struct wfi_celery_call_args){call});
     struct wfi_buffer letter = {0};
     struct wf_future *f = NULL;
+    if (!call->update)
+        call->states = NULL;
+    if (call->states) {
+        call->user = (struct wfi_states_user){.update = call->update, .arg = call->arg};
+        wfi_states_enter(call->states, &call->user);
+    }
     if (write_letter(call, &letter) == 0) {
         const struct wfi_celery_call_across_args args = {call->type, {letter.data, letter.len}};
         f = wf_submit(call->on, &wfi_celery_call_across_task, &options, &args);
@@ -619,26 +654,22 @@ struct wf_future *wfi_call_submit(struct wfi_call *call)
     return f;
 }
 
-void wfi_call_end(struct wfi_call *call, struct wf_future **f, struct wfi_outcome *ret)
+/* The outcome of a future that has ended. */
+static void take_outcome(struct wfi_call *call, struct wf_future **f, struct wfi_outcome *ret,
+                         uint64_t *ret_states)
 {
     struct wf_error error = {0};
     wf_bytes answer = {0};
-    *ret = (struct wfi_outcome){0};
-    if (!*f) {
-        no_memory(ret);
-        return;
-    }
     const bool canceled =
         wf_future_wait(*f, WF_FOREVER) == 0 && wf_future_state(*f) == WF_FUTURE_CANCELED;
     int err = wf_future_result(f, call->across ? &answer : NULL, WF_FOREVER, &error);
     if (!err && !call->across) {
         *ret = call->outcome;
-        call->outcome = (struct wfi_outcome){0};
         return;
     }
     if (!err) {
         ret->bytes = (void *)(uintptr_t)answer.ptr;
-        err = read_answer(&answer, ret);
+        err = read_answer(&answer, ret, ret_states);
         if (!err)
             return;
         wf_error_set(&error, err, "the answer of the process that ran it: %s", wf_strerror(err));
@@ -648,4 +679,16 @@ void wfi_call_end(struct wfi_call *call, struct wf_future **f, struct wfi_outcom
                 : canceled            ? WFI_CALL_CANCELED
                                       : WFI_CALL_FAILED,
                 &error);
+}
+
+void wfi_call_end(struct wfi_call *call, struct wf_future **f, struct wfi_outcome *ret)
+{
+    uint64_t states = 0;
+    *ret = (struct wfi_outcome){0};
+    if (*f)
+        take_outcome(call, f, ret, &states);
+    else
+        no_memory(ret);
+    if (call->across && call->states)
+        wfi_states_leave(call->states, &call->user, states);
 }

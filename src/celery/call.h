@@ -22,6 +22,7 @@
 #include <weft/executor.h>
 
 #include "celery/message.h"
+#include "celery/states.h"
 
 enum wfi_call_ending {
     WFI_CALL_SUCCEEDED, /* result is the value */
@@ -72,7 +73,10 @@ struct wfi_call {
     int (*update)(void *arg, const char *state, const struct wfi_json_piece *meta);
     void *arg;
 
+    struct wfi_states *states; /* for update from other processes; NULL: there it does nothing */
+
     /* call.c's own */
+    struct wfi_states_user user;
     bool across;                /* it runs in another process */
     struct wfi_outcome outcome; /* else: filled in by the task */
 };
