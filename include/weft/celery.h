@@ -37,6 +37,17 @@ WF_BEGIN_DECLS
 
 enum wf_celery_level { WF_CELERY_INFO, WF_CELERY_WARNING, WF_CELERY_ERROR };
 
+/*
+ * Where a worker's tasks run:
+ *   threads     a task may block as it likes; at its hard time limit it is asked to stop, as at its
+ *               soft one
+ *   fibers      any number of tasks, which wait by weft's calls only
+ *   processes   a task that crashes, or that is ended at its hard limit or by `celery control
+ *               terminate`, costs nothing but itself. The program has to have wf_main, or
+ *               wf_processes_init.
+ */
+enum wf_celery_engine { WF_CELERY_THREADS, WF_CELERY_FIBERS, WF_CELERY_PROCESSES };
+
 /* Zero is the default throughout. */
 struct wf_celery_worker_options {
     const char *broker;  /* redis://[[user]:password@]host[:port][/database]; NULL: localhost */
@@ -47,8 +58,12 @@ struct wf_celery_worker_options {
     const char *const *queues;
     size_t queue_count;
 
-    /* Where tasks run; it stays the caller's. NULL: threads, as many as `concurrency`. */
+    /* Where tasks run; it stays the caller's. NULL: an executor of the worker's own, with the
+     * engine that follows, and as large as `concurrency`. */
     struct wf_executor *pool;
+    enum wf_celery_engine engine;
+    unsigned tasks_per_child_max;  /* a process is replaced after so many tasks; 0: never */
+    size_t child_memory_max_bytes; /* and when it is larger than this after a task; 0: never */
     int concurrency;         /* tasks at a time; 0: as many as the pool, or the caller's executor,
                                 has workers */
     int prefetch_multiplier; /* messages held for each of them, waiting or running; 0: 4 */

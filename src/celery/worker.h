@@ -48,10 +48,11 @@ struct wfi_worker {
     bool own_pool;
     uint64_t prefetch_min;                        /* as it was in the beginning */
     uint64_t concurrency, prefetch_max;           /* under the lock, as the next two lines */
-    uint64_t threads_max;                         /* of a pool of the worker's own */
+    uint64_t workers_max;                         /* of a pool of the worker's own */
     struct wf_executor *retired[WFI_RETIRED_MAX]; /* pools that were too small */
     size_t retired_count;
     wfi_owed slots_owed, prefetch_owed; /* changed under the lock */
+    struct wfi_states *states;          /* of tasks in processes; else NULL */
     struct wfi_broker *broker;
     struct wfi_store *store; /* NULL: results are not stored */
     struct wf_semaphore prefetch, slots, storing;

@@ -4,23 +4,50 @@
  * the worker runs: a slot that is to go is taken at once if it is free, else it is owed, and who
  * gives one up gives it to nobody. Messages that may be held are counted in the same way.
  *
- * Threads of the worker's own have a bound that cannot change. When it is too low, others take
- * over, and those stay until the worker ends, for what runs on them; idle, they have no threads.
+ * Threads, or processes, of the worker's own have a bound that cannot change. When it is too low,
+ * others take over, and those stay until the worker ends, for what runs on them; idle, they have no
+ * threads.
  */
 #include "celery/worker.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include <weft/fibers.h>
+#include <weft/processes.h>
 #include <weft/threads.h>
 
 /* More threads or fibers at a time than this are a mistake. */
 #define SLOTS_MAX 100000
 
-static int open_threads(uint64_t workers, struct wf_executor **ret_on, struct wf_error *reterr)
+/* An executor of the worker's own. In processes nothing is killed for being asked to stop, and
+ * however many die is the tasks' affair. */
+static int open_executor(const struct wf_celery_worker_options *options, uint64_t workers,
+                         struct wf_executor **ret_on, struct wf_error *reterr)
 {
-    return wf_threads_create(
-        &(struct wf_threads_options){.workers = (int)workers, .name = "celery"}, ret_on, reterr);
+    switch (options->engine) {
+    case WF_CELERY_THREADS:
+        return wf_threads_create(
+            &(struct wf_threads_options){.workers = (int)workers, .name = "celery"}, ret_on,
+            reterr);
+    case WF_CELERY_FIBERS:
+        return wf_fibers_create(&(struct wf_fibers_options){.name = "celery"}, ret_on, reterr);
+    case WF_CELERY_PROCESSES:
+        return wf_processes_create(
+            &(struct wf_processes_options){.workers = (int)workers,
+                                           .name = "celery",
+                                           .tasks_max = options->tasks_per_child_max,
+                                           .memory_max_bytes = options->child_memory_max_bytes,
+                                           .restarts_max = -1,
+                                           .grace_ns = -1},
+            ret_on, reterr);
+    }
+    return wf_error_set(reterr, -EINVAL, "there is no such engine");
+}
+
+static bool is_on(struct wf_executor *pool, const char *engine)
+{
+    return strcmp(wf_executor_engine(pool), engine) == 0;
 }
 
 static uint64_t prefetch_for(const struct wfi_worker *worker, uint64_t slots)
@@ -40,10 +67,12 @@ int wfi_worker_open_pool(struct wfi_worker *worker, struct wf_executor *on, stru
                                                : wf_executor_workers(on);
     worker->prefetch_max = worker->prefetch_min = prefetch_for(worker, worker->concurrency);
     worker->own_pool = !pool;
-    worker->threads_max = worker->concurrency;
+    worker->workers_max = worker->concurrency;
     if (!pool)
-        err = open_threads(worker->threads_max, &pool, reterr);
+        err = open_executor(options, worker->workers_max, &pool, reterr);
     wfi_store(&worker->pool, pool);
+    if (!err && is_on(pool, "processes"))
+        err = wfi_states_create(on, &worker->states, reterr);
     if (!err)
         err = wf_semaphore_init(&worker->prefetch, worker->prefetch_max, 0);
     if (!err)
@@ -57,6 +86,7 @@ void wfi_worker_close_pool(struct wfi_worker *worker)
         wf_executor_destroy(worker->retired[i]);
     if (worker->own_pool)
         wf_executor_destroy(wfi_load(&worker->pool));
+    wfi_states_destroy(worker->states);
 }
 
 /* ---- permits that come and go ---- */
@@ -111,10 +141,10 @@ static int make_room(struct wfi_worker *worker, uint64_t slots, struct wf_error 
 {
     struct wf_executor *pool = wfi_load(&worker->pool), *larger;
     const uint64_t max =
-        worker->own_pool ? worker->threads_max : (uint64_t)wf_executor_workers(pool);
+        worker->own_pool ? worker->workers_max : (uint64_t)wf_executor_workers(pool);
     if (slots > SLOTS_MAX)
         return wf_error_set(reterr, -ERANGE, "more than %d slots", SLOTS_MAX);
-    if (slots <= max || (!worker->own_pool && strcmp(wf_executor_engine(pool), "fibers") == 0))
+    if (slots <= max || is_on(pool, "fibers"))
         return 0;
     if (!worker->own_pool)
         return wf_error_set(reterr, -ENOTSUP, "the pool has %llu workers and cannot grow",
@@ -122,11 +152,11 @@ static int make_room(struct wfi_worker *worker, uint64_t slots, struct wf_error 
     if (worker->retired_count == WFI_RETIRED_MAX)
         return wf_error_set(reterr, -ENOTSUP, "the pool has grown too often");
     const uint64_t room = slots > 2 * max ? slots : 2 * max;
-    int err = open_threads(room, &larger, reterr);
+    int err = open_executor(worker->options, room, &larger, reterr);
     if (err)
         return err;
     worker->retired[worker->retired_count++] = pool;
-    worker->threads_max = room;
+    worker->workers_max = room;
     wfi_store(&worker->pool, larger);
     return 0;
 }

@@ -3,8 +3,8 @@
  * A program that is a Celery worker, for worker_python.py:
  *
  *     worker_program BROKER [BACKEND] [late] [started] [fibers] [processes] [visibility=SECONDS]
- *                    [concurrency=N] [prefetch=N] [queue=NAME] [name=NAME] [events] [no-mingle]
- *                    [no-heartbeat]
+ *                    [concurrency=N] [prefetch=N] [queue=NAME] [child_tasks=N] [name=NAME]
+ *                    [events] [no-mingle] [no-heartbeat]
  *
  * What it logs goes to standard error.
  */
@@ -18,7 +18,6 @@
 #include <weft/celery.h>
 #include <weft/json.h>
 #include <weft/main.h>
-#include <weft/processes.h>
 
 WF_TASK(int64_t, add, (int64_t, x), (int64_t, y))
 
@@ -147,7 +146,7 @@ static int root(void *arg)
     struct wf_celery_worker_options options = {
         .broker = given->words[1], .log = print, .restore_ns = WF_MILLISECONDS(200)};
     const char *queue = NULL;
-    bool processes = false, fibers = false;
+    bool fibers = false;
     struct wf_error error = {0};
     for (int i = 2; i < given->count; i++) {
         const char *word = given->words[i], *value = strchr(word, '=');
@@ -158,7 +157,7 @@ static int root(void *arg)
         else if (strcmp(word, "started") == 0)
             options.track_started = true;
         else if (strcmp(word, "processes") == 0)
-            processes = true;
+            options.engine = WF_CELERY_PROCESSES;
         else if (strcmp(word, "fibers") == 0)
             fibers = true;
         else if (strcmp(word, "events") == 0)
@@ -175,20 +174,15 @@ static int root(void *arg)
             options.concurrency = atoi(value + 1);
         else if (value && strncmp(word, "prefetch", 8) == 0)
             options.prefetch_multiplier = atoi(value + 1);
+        else if (value && strncmp(word, "child_tasks", 11) == 0)
+            options.tasks_per_child_max = (unsigned)atoi(value + 1);
         else if (value && strncmp(word, "queue", 5) == 0)
             queue = value + 1;
     }
     options.queues = &queue;
     options.queue_count = queue ? 1 : 0;
-    struct wf_executor *pool = NULL;
-    if (processes &&
-        wf_processes_create(&(struct wf_processes_options){.workers = 2}, &pool, &error)) {
-        fprintf(stderr, "E %s\n", error.text);
-        return 1;
-    }
-    options.pool = fibers ? wf_main_executor() : pool;
+    options.pool = fibers ? wf_main_executor() : NULL;
     int err = wf_celery_worker_run(&options, &error);
-    wf_executor_destroy(pool);
     if (!err || err == -ECANCELED)
         return 0;
     fprintf(stderr, "E %s\n", error.text);
