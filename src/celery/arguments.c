@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "celery/base64.h"
 #include "celery/envelope.h"
+#include "celery/typed.h"
 
 #include <errno.h>
 #include <float.h>
@@ -188,6 +189,29 @@ static int bind_bytes(struct binding *b, const struct wf_param *param,
     return 0;
 }
 
+/* A type with a codec travels as bytes. */
+static const struct wf_wire *wire_of(const struct wf_param *param)
+{
+    const struct wf_wire *wire = wf_wire_find(param->type);
+    return wire && wire->size == param->size ? wire : NULL;
+}
+
+static int bind_wire(struct binding *b, const struct wf_param *param,
+                     const struct wf_json_value *value, void *to)
+{
+    const struct wf_wire *wire = wire_of(param);
+    struct wf_bytes bytes;
+    void *owned = NULL;
+    if (!wire)
+        return wrong(b, "TypeError", "argument '%s' is a %s, which no JSON can be", param->name,
+                     param->type);
+    int err = bind_bytes(b, param, value, &owned, &bytes);
+    if (!err && wire->decode(to, bytes.ptr, bytes.len))
+        err = wrong(b, "ValueError", "argument '%s' is no %s", param->name, param->type);
+    wfi_free(owned);
+    return err;
+}
+
 /* True when no parameter but the one for the rest takes this name. */
 static bool is_left(const struct binding *b, const char *name)
 {
@@ -285,8 +309,7 @@ static int bind_value(struct binding *b, uint32_t i, const struct wf_json_value 
     case WF_PARAM_OPAQUE:
         break;
     }
-    return wrong(b, "TypeError", "argument '%s' is a %s, which no JSON can be", param->name,
-                 param->type);
+    return bind_wire(b, param, value, to);
 }
 
 static bool is_rest(const struct wf_task_type *type, uint32_t i, bool of_kwargs)
@@ -509,7 +532,7 @@ int wfi_arguments_check(const struct wf_task_type *type, struct wf_error *reterr
 
     reterr = reterr ? reterr : &unwanted;
     for (uint32_t i = 0; i < type->param_count; i++)
-        if (type->params[i].kind == WF_PARAM_OPAQUE)
+        if (type->params[i].kind == WF_PARAM_OPAQUE && !wire_of(&type->params[i]))
             return wf_error_set(reterr, -EINVAL,
                                 "task %s: parameter %s is a %s, which no JSON can be", type->name,
                                 type->params[i].name, type->params[i].type);
@@ -527,87 +550,16 @@ int wfi_arguments_check(const struct wf_task_type *type, struct wf_error *reterr
     return err;
 }
 
-static bool is_utf8(const char *text, size_t len)
-{
-    const char *end = text + len;
-    while (text < end) {
-        uint32_t c;
-        const int n = wfi_utf8_read(text, end, &c);
-        if (n < 0 || (c >= 0xd800 && c < 0xe000))
-            return false;
-        text += n;
-    }
-    return true;
-}
-
-static int write_bytes(struct wf_json_writer *w, const struct wf_bytes *bytes)
-{
-    if (is_utf8(bytes->ptr, bytes->len)) {
-        wf_json_write_string(w, bytes->ptr, bytes->len);
-        return 0;
-    }
-    const size_t len = wfi_base64_encoded_len(bytes->len);
-    char *text = wfi_alloc(len);
-    if (!text)
-        return -ENOMEM;
-    wfi_base64_encode(bytes->ptr, bytes->len, text);
-    wf_json_write_object(w);
-    wf_json_write_key(w, "__type__");
-    wf_json_write_string(w, "base64", 6);
-    wf_json_write_key(w, "__value__");
-    wf_json_write_string(w, text, len);
-    wf_json_write_end(w);
-    wfi_free(text);
-    return 0;
-}
-
-static void write_integer(struct wf_json_writer *w, const struct wf_task_type *type,
-                          const void *result)
-{
-    const bool is_signed = type->result_kind == WF_PARAM_INT;
-    uint64_t number = 0; /* the least bytes come first on both machines that weft runs on */
-    memcpy(&number, result, type->result_bytes);
-    const unsigned unused = 64 - type->result_bytes * 8;
-    if (is_signed)
-        wf_json_write_int(w, (int64_t)(number << unused) >> unused);
-    else
-        wf_json_write_uint(w, number);
-}
-
 int wfi_arguments_write_result(struct wf_json_writer *w, const struct wf_task_type *type,
                                const void *result, struct wf_error *reterr)
 {
-    switch (type->result_kind) {
-    case WF_PARAM_BOOL:
-        wf_json_write_bool(w, *(const bool *)result);
-        return 0;
-    case WF_PARAM_INT:
-    case WF_PARAM_UINT:
-        write_integer(w, type, result);
-        return 0;
-    case WF_PARAM_DOUBLE:
-        if (type->result_bytes == sizeof(float))
-            wf_json_write_double(w, (double)*(const float *)result);
-        else
-            wf_json_write_double(w, *(const double *)result);
-        return 0;
-    case WF_PARAM_STRING:
-        wfi_json_write_text(w, *(const char *const *)result);
-        return 0;
-    case WF_PARAM_BYTES:
-        return write_bytes(w, result);
-    case WF_PARAM_JSON: {
-        const struct wf_json *json = *(const struct wf_json *const *)result;
-        wf_json_write_value(w, json ? wf_json_root(json) : NULL);
-        return 0;
-    }
-    case WF_PARAM_OPAQUE:
-        break;
-    }
-    if (strcmp(type->result_type, "wf_none") == 0) {
+    if (type->result_kind == WF_PARAM_OPAQUE && strcmp(type->result_type, "wf_none") == 0) {
         wf_json_write_null(w);
         return 0;
     }
-    return wf_error_set(reterr, -EINVAL, "Object of type %s is not JSON serializable",
-                        type->result_type);
+    int err = wfi_typed_write(w, type->result_kind, type->result_type, type->result_bytes, result);
+    if (err == WF_ENOTWIRE)
+        return wf_error_set(reterr, -EINVAL, "Object of type %s is not JSON serializable",
+                            type->result_type);
+    return err ? wf_error_set(reterr, err, NULL) : 0;
 }

@@ -10,6 +10,7 @@
  *   wf_bytes         a string; or {"__type__": "bytes" or "base64", "__value__": text}, as kombu
  *                    writes bytes from 5.3 on
  *   wf_json          anything
+ *   of a WF_WIRE     its bytes, as wf_bytes
  */
 #ifndef WFI_CELERY_ARGUMENTS_H
 #define WFI_CELERY_ARGUMENTS_H

@@ -29,7 +29,8 @@ struct wf_celery_client {
     char reply_to[WFI_UUID_BYTES];
     char origin[96];
     struct wf_mutex lock;
-    int64_t clock; /* under the lock */
+    /* under the lock */
+    int64_t clock;
 };
 
 struct wf_celery_result {
@@ -166,21 +167,65 @@ static int check(const struct wf_celery_client *client, const struct wfi_client_
     return 0;
 }
 
+static int pack(struct wf_celery_client *client, const struct wfi_client_task *task,
+                struct texts *texts, struct wfi_client_parcel **ret_parcel, struct wf_error *reterr)
+{
+    struct wfi_message m;
+    wfi_uuid_next(&client->uuids, texts->id);
+    int err = fill(client, task, texts, &m, reterr);
+    if (!err) {
+        err = client->broker->ops->pack(client->broker, &m, ret_parcel);
+        if (err)
+            wf_error_set(reterr, err, NULL);
+    }
+    if (err && reterr)
+        wf_error_prefix(reterr, "task %.100s", task->name);
+    free_shown(&texts->args);
+    free_shown(&texts->kwargs);
+    return err;
+}
+
+int wfi_client_pack(struct wf_celery_client *client, const struct wfi_client_task *task,
+                    char **ret_id, struct wfi_client_parcel **ret_parcel, struct wf_error *reterr)
+{
+    struct texts texts = {0};
+    struct wfi_client_parcel *parcel = NULL;
+    int err = check(client, task, false, reterr);
+    if (!err)
+        err = pack(client, task, &texts, &parcel, reterr);
+    if (err)
+        return err;
+    char *id = wfi_strdup(task->id ? task->id : texts.id);
+    if (!id) {
+        parcel->discard(parcel);
+        return wf_error_set(reterr, -ENOMEM, NULL);
+    }
+    *ret_id = id;
+    *ret_parcel = parcel;
+    return 0;
+}
+
+int wfi_client_publish(struct wf_celery_client *client, const struct wfi_client_parcel *parcel,
+                       wf_deadline deadline, struct wf_error *reterr)
+{
+    return client->broker->ops->publish(client->broker, parcel, deadline, reterr);
+}
+
 int wfi_client_send(struct wf_celery_client *client, const struct wfi_client_task *task,
                     char ret_id[WFI_UUID_BYTES], struct wfi_result_watch *watch,
                     wf_deadline deadline, struct wf_error *reterr)
 {
     struct texts texts = {0};
-    struct wfi_message m;
+    struct wfi_client_parcel *parcel = NULL;
     int err = check(client, task, watch != NULL, reterr);
+    if (!err)
+        err = pack(client, task, &texts, &parcel, reterr);
     if (err)
         return err;
-    wfi_uuid_next(&client->uuids, texts.id);
-    err = fill(client, task, &texts, &m, reterr);
-    if (!err && watch)
-        err = wfi_results_watch(client->results, m.id, watch, reterr);
+    if (watch)
+        err = wfi_results_watch(client->results, task->id ? task->id : texts.id, watch, reterr);
     if (!err) {
-        err = client->broker->ops->publish(client->broker, &m, deadline, reterr);
+        err = wfi_client_publish(client, parcel, deadline, reterr);
         if (err && watch)
             wfi_results_unwatch(watch);
     }
@@ -188,8 +233,7 @@ int wfi_client_send(struct wf_celery_client *client, const struct wfi_client_tas
         memcpy(ret_id, texts.id, sizeof texts.id);
     if (err && reterr)
         wf_error_prefix(reterr, "task %.100s", task->name);
-    free_shown(&texts.args);
-    free_shown(&texts.kwargs);
+    parcel->discard(parcel);
     return err;
 }
 
@@ -236,30 +280,37 @@ static void set_apply(struct wfi_client_task *task, const struct wf_celery_apply
     task->errbacks = piece_of(apply->errbacks);
 }
 
+int wfi_client_apply(struct wfi_client_task *task, const struct wf_celery_apply *apply,
+                     struct wfi_client_applied *applied, struct wf_error *reterr)
+{
+    set_apply(task, apply);
+    int err = read_text(apply->headers, WF_JSON_OBJECT, "headers", &applied->trees[0], reterr);
+    if (!err)
+        err = read_text(apply->callbacks, WF_JSON_ARRAY, "callbacks", &applied->trees[1], reterr);
+    if (!err)
+        err = read_text(apply->errbacks, WF_JSON_ARRAY, "errbacks", &applied->trees[2], reterr);
+    task->headers = wf_json_root(applied->trees[0]);
+    return err;
+}
+
+void wfi_client_applied_fini(struct wfi_client_applied *applied)
+{
+    for (size_t i = 0; i < sizeof applied->trees / sizeof *applied->trees; i++)
+        wf_json_destroy(applied->trees[i]);
+}
+
 int wf_celery_client_send(struct wf_celery_client *client, const char *name, const char *args,
                           const char *kwargs, const struct wf_celery_apply *apply,
                           char ret_id[WF_CELERY_ID_BYTES], wf_deadline deadline,
                           struct wf_error *reterr)
 {
-    static const struct wf_celery_apply defaults;
-    struct wf_json *headers = NULL, *callbacks = NULL, *errbacks = NULL;
+    struct wfi_client_applied applied = {0};
     struct wfi_client_task task = {
         .name = name, .args = piece_of(args), .kwargs = piece_of(kwargs)};
-    if (!apply)
-        apply = &defaults;
-    set_apply(&task, apply);
-    int err = read_text(apply->headers, WF_JSON_OBJECT, "headers", &headers, reterr);
+    int err = apply ? wfi_client_apply(&task, apply, &applied, reterr) : 0;
     if (!err)
-        err = read_text(apply->callbacks, WF_JSON_ARRAY, "callbacks", &callbacks, reterr);
-    if (!err)
-        err = read_text(apply->errbacks, WF_JSON_ARRAY, "errbacks", &errbacks, reterr);
-    if (!err) {
-        task.headers = wf_json_root(headers);
         err = wfi_client_send(client, &task, ret_id, NULL, deadline, reterr);
-    }
-    wf_json_destroy(headers);
-    wf_json_destroy(callbacks);
-    wf_json_destroy(errbacks);
+    wfi_client_applied_fini(&applied);
     return err;
 }
 
@@ -348,8 +399,8 @@ static int send_request(struct wf_celery_client *client, struct wfi_control_requ
     return client->broker->ops->control(client->broker, request, asking, deadline, reterr);
 }
 
-int wf_celery_client_revoke(struct wf_celery_client *client, const char *id, bool terminate,
-                            wf_deadline deadline, struct wf_error *reterr)
+int wfi_client_revoke(struct wf_celery_client *client, const char *const *ids, size_t count,
+                      bool terminate, wf_deadline deadline, struct wf_error *reterr)
 {
     struct wfi_control_request request = {.method = "revoke"};
     struct wf_json_writer *w = NULL;
@@ -358,7 +409,12 @@ int wf_celery_client_revoke(struct wf_celery_client *client, const char *id, boo
         return wf_error_set(reterr, err, NULL);
     wf_json_write_object(w);
     wf_json_write_key(w, "task_id");
-    wf_json_write_string(w, id, strlen(id));
+    if (count != 1)
+        wf_json_write_array(w);
+    for (size_t i = 0; i < count; i++)
+        wf_json_write_string(w, ids[i], strlen(ids[i]));
+    if (count != 1)
+        wf_json_write_end(w);
     wf_json_write_key(w, "terminate");
     wf_json_write_bool(w, terminate);
     wf_json_write_key(w, "signal");
@@ -371,6 +427,12 @@ int wf_celery_client_revoke(struct wf_celery_client *client, const char *id, boo
         err = send_request(client, &request, NULL, deadline, reterr);
     wf_json_writer_destroy(w);
     return err;
+}
+
+int wf_celery_client_revoke(struct wf_celery_client *client, const char *id, bool terminate,
+                            wf_deadline deadline, struct wf_error *reterr)
+{
+    return wfi_client_revoke(client, &id, 1, terminate, deadline, reterr);
 }
 
 /* A reply's members become those of the object that is being written. */
@@ -489,7 +551,8 @@ static int open_broker(struct wf_celery_client *client,
 }
 
 static int open_backend(struct wf_celery_client *client,
-                        const struct wf_celery_client_options *options, struct wf_error *reterr)
+                        const struct wf_celery_client_options *options, struct wf_executor *on,
+                        struct wf_error *reterr)
 {
     struct wfi_celery_url url;
     int err = read_url(options->backend, "backend", &url, reterr);
@@ -497,7 +560,8 @@ static int open_backend(struct wf_celery_client *client,
         return err;
     wfi_line_init(&client->backend, &wfi_client_redis_line, &url, NULL, options->send_once);
     return wfi_results_create(&url,
-                              &(struct wfi_results_options){.prefix = client->prefix,
+                              &(struct wfi_results_options){.on = on,
+                                                            .prefix = client->prefix,
                                                             .retries_max = options->retries_max,
                                                             .pause_ns = options->pause_ns},
                               &client->results, reterr);
@@ -520,6 +584,12 @@ static int set_texts(struct wf_celery_client *client,
 int wf_celery_client_create(const struct wf_celery_client_options *options,
                             struct wf_celery_client **ret_client, struct wf_error *reterr)
 {
+    return wfi_client_create(options, NULL, ret_client, reterr);
+}
+
+int wfi_client_create(const struct wf_celery_client_options *options, struct wf_executor *on,
+                      struct wf_celery_client **ret_client, struct wf_error *reterr)
+{
     struct wf_celery_client *client = wfi_zalloc(sizeof *client);
     if (!client)
         return wf_error_set(reterr, -ENOMEM, NULL);
@@ -536,7 +606,7 @@ int wf_celery_client_create(const struct wf_celery_client_options *options,
     else
         err = open_broker(client, options, reterr);
     if (!err && options->backend)
-        err = open_backend(client, options, reterr);
+        err = open_backend(client, options, on, reterr);
     if (err)
         wf_celery_client_destroy(client);
     else

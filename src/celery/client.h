@@ -58,6 +58,42 @@ int wfi_client_send(struct wf_celery_client *client, const struct wfi_client_tas
                     char ret_id[WFI_UUID_BYTES], struct wfi_result_watch *watch,
                     wf_deadline deadline, struct wf_error *reterr);
 
+/*
+ * Makes one whose results are read on these fibers, which live longer; NULL: on its own.
+ * Returns as wf_celery_client_create.
+ */
+int wfi_client_create(const struct wf_celery_client_options *options, struct wf_executor *on,
+                      struct wf_celery_client **ret_client, struct wf_error *reterr);
+
+/* What had to be read of what belongs to a call. Zeroed is nothing. */
+struct wfi_client_applied {
+    struct wf_json *trees[3];
+};
+
+/* Sets all that `apply` says; the task points into it and into `applied`, which is to be given to
+ * fini however this ends. Returns 0, -EINVAL or -ENOMEM. */
+int wfi_client_apply(struct wfi_client_task *task, const struct wf_celery_apply *apply,
+                     struct wfi_client_applied *applied, struct wf_error *reterr);
+void wfi_client_applied_fini(struct wfi_client_applied *applied);
+
+/*
+ * Sending in two steps: makes the message, and sends it.
+ *
+ * ret_id       receives the task's id, to be given to wfi_free
+ * ret_parcel   receives the message, to be discarded (celery/client_broker.h)
+ *
+ * Returns 0, -EINVAL, -ERANGE or -ENOMEM; wfi_client_publish returns as wfi_client_send.
+ */
+struct wfi_client_parcel;
+int wfi_client_pack(struct wf_celery_client *client, const struct wfi_client_task *task,
+                    char **ret_id, struct wfi_client_parcel **ret_parcel, struct wf_error *reterr);
+int wfi_client_publish(struct wf_celery_client *client, const struct wfi_client_parcel *parcel,
+                       wf_deadline deadline, struct wf_error *reterr);
+
+/* Revokes several tasks with one request; as wf_celery_client_revoke. */
+int wfi_client_revoke(struct wf_celery_client *client, const char *const *ids, size_t count,
+                      bool terminate, wf_deadline deadline, struct wf_error *reterr);
+
 /* What results are waited for by; NULL without a backend. */
 struct wfi_results *wfi_client_results(struct wf_celery_client *client);
 

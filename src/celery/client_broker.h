@@ -24,9 +24,18 @@ struct wfi_client_asking {
     void *arg;
 };
 
+/* A task as its broker wants it, ready to be sent: a part of what is the broker's own. */
+struct wfi_client_parcel {
+    void (*discard)(struct wfi_client_parcel *parcel);
+};
+
 struct wfi_client_broker_ops {
-    /* Sends a task to where its properties say: exchange and routing key. */
-    int (*publish)(struct wfi_client_broker *broker, const struct wfi_message *message,
+    /* Makes a task ready, for where its properties say: exchange and routing key. Does not wait.
+     * The parcel is to be discarded. Returns 0 or -ENOMEM. */
+    int (*pack)(struct wfi_client_broker *broker, const struct wfi_message *message,
+                struct wfi_client_parcel **ret_parcel);
+    /* Sends one, which may be sent again. */
+    int (*publish)(struct wfi_client_broker *broker, const struct wfi_client_parcel *parcel,
                    wf_deadline deadline, struct wf_error *reterr);
     /* Sends a request to all workers; with `asking`, waits for replies. The request's ticket and
      * where the replies go are then made here. */

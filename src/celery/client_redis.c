@@ -131,48 +131,87 @@ static int declare(struct redis_client *client, struct wfi_redis *redis, uint64_
     return 0;
 }
 
-/* What is published. */
-struct publishing {
+struct parcel {
+    struct wfi_client_parcel base;
     struct redis_client *client;
-    const struct wfi_properties *properties;
-    const char *text;
+    int priority;
+    char *text;
     size_t len;
+    const char *exchange; /* behind the routing key */
+    char routing_key[];
 };
+
+static void discard(struct wfi_client_parcel *base)
+{
+    struct parcel *parcel = (struct parcel *)base;
+    wfi_free(parcel->text);
+    wfi_free(parcel);
+}
+
+static int write_text(const struct wfi_message *m, struct parcel *parcel)
+{
+    struct wf_json_writer *w = NULL;
+    const char *text;
+    int err = wfi_message_writer_create(&w);
+    if (!err)
+        err = wfi_message_write_redis(w, m);
+    if (!err)
+        err = wf_json_writer_text(w, &text, &parcel->len);
+    if (!err) {
+        parcel->text = wfi_alloc(parcel->len + 1);
+        if (parcel->text)
+            memcpy(parcel->text, text, parcel->len + 1);
+        else
+            err = -ENOMEM;
+    }
+    wf_json_writer_destroy(w);
+    return err;
+}
+
+static int pack(struct wfi_client_broker *broker, const struct wfi_message *message,
+                struct wfi_client_parcel **ret_parcel)
+{
+    struct redis_client *client = client_of(broker);
+    struct wfi_message m = *message;
+    const char *exchange = m.properties.exchange ? m.properties.exchange : "";
+    const size_t key_len = strlen(m.properties.routing_key);
+    char tag[WFI_UUID_BYTES];
+    struct parcel *parcel = wfi_zalloc(sizeof *parcel + key_len + 1 + strlen(exchange) + 1);
+    if (!parcel)
+        return -ENOMEM;
+    parcel->base.discard = discard;
+    parcel->client = client;
+    parcel->priority = m.properties.priority;
+    memcpy(parcel->routing_key, m.properties.routing_key, key_len + 1);
+    memcpy(parcel->routing_key + key_len + 1, exchange, strlen(exchange) + 1);
+    parcel->exchange = parcel->routing_key + key_len + 1;
+    m.properties.delivery_tag = wfi_uuid_next(client->uuids, tag);
+    int err = write_text(&m, parcel);
+    if (err)
+        discard(&parcel->base);
+    else
+        *ret_parcel = &parcel->base;
+    return err;
+}
 
 static int publish_on(void *arg, void *connection, uint64_t number, wf_deadline deadline,
                       struct wf_error *reterr)
 {
-    const struct publishing *p = arg;
-    const struct wfi_properties *to = p->properties;
-    const char *exchange = to->exchange ? to->exchange : "";
-    int err =
-        exchange[0] ? 0 : declare(p->client, connection, number, to->routing_key, deadline, reterr);
+    const struct parcel *p = arg;
+    int err = p->exchange[0]
+                  ? 0
+                  : declare(p->client, connection, number, p->routing_key, deadline, reterr);
     if (err)
         return err;
-    return wfi_redis_publish(connection, p->client->prefix, exchange, to->routing_key, to->priority,
-                             p->text, p->len, deadline, reterr);
+    return wfi_redis_publish(connection, p->client->prefix, p->exchange, p->routing_key,
+                             p->priority, p->text, p->len, deadline, reterr);
 }
 
-static int publish(struct wfi_client_broker *broker, const struct wfi_message *message,
+static int publish(struct wfi_client_broker *broker, const struct wfi_client_parcel *parcel,
                    wf_deadline deadline, struct wf_error *reterr)
 {
-    struct redis_client *client = client_of(broker);
-    struct wfi_message m = *message;
-    struct publishing p = {.client = client, .properties = &m.properties};
-    struct wf_json_writer *w = NULL;
-    char tag[WFI_UUID_BYTES];
-    m.properties.delivery_tag = wfi_uuid_next(client->uuids, tag);
-    int err = wfi_message_writer_create(&w);
-    if (!err)
-        err = wfi_message_write_redis(w, &m);
-    if (!err)
-        err = wf_json_writer_text(w, &p.text, &p.len);
-    if (err)
-        wf_error_set(reterr, err, NULL);
-    else
-        err = wfi_line_do(&client->line, publish_on, &p, deadline, reterr);
-    wf_json_writer_destroy(w);
-    return err;
+    return wfi_line_do(&client_of(broker)->line, publish_on, (void *)(uintptr_t)parcel, deadline,
+                       reterr);
 }
 
 /* ---- requests ---- */
@@ -352,7 +391,7 @@ static void destroy(struct wfi_client_broker *broker)
     wfi_free(client);
 }
 
-static const struct wfi_client_broker_ops redis_ops = {publish, control, destroy};
+static const struct wfi_client_broker_ops redis_ops = {pack, publish, control, destroy};
 
 int wfi_client_redis_create(const struct wfi_client_broker_options *options,
                             struct wfi_client_broker **ret_broker, struct wf_error *reterr)

@@ -60,9 +60,13 @@ struct wfi_results {
     int64_t pause_ns;
     struct wf_event wanted; /* there is a topic, as far as the reader has not seen otherwise */
     struct wf_event sent;   /* nobody sends */
+    struct wf_event left;
     struct wf_mutex starting;
+    bool shares; /* `on` is somebody else's */
     /* under `starting` */
     struct wf_executor *on;
+    bool started; /* the reader */
+    bool heard;   /* its end will be, and sets `left` as the last thing it does here */
     wfi_results_reader_future reader;
     struct wf_mutex lock;
     /* under the lock */
@@ -149,6 +153,8 @@ static void end_watch(struct wfi_result_watch *watch)
     wfi_list_remove(&watch->link);
     watch->topic = NULL;
     wf_event_set(&watch->ended);
+    if (watch->hook)
+        watch->hook(watch);
 }
 
 /* ---- sending ---- */
@@ -447,19 +453,25 @@ static int reader_ended(struct wf_future *future, void *arg)
         results->dead = error;
     }
     end_all(results, &error);
+    wf_event_set(&results->left);
     return 0;
 }
 
 static void stop(struct wfi_results *results)
 {
     wf_none none;
-    if (!results->on)
-        return;
-    wf_future_cancel(results->reader.future);
-    WF_SHIELD(WF_FOREVER) {
-        (void)wfi_results_reader_result(&results->reader, &none, WF_FOREVER, NULL);
-        wf_executor_destroy(results->on);
+    if (results->started) {
+        wf_future_cancel(results->reader.future);
+        WF_SHIELD(WF_FOREVER) {
+            int err = results->heard ? wf_event_wait(&results->left, WF_FOREVER) : 0;
+            wfi_assert(!err, "shielded and without a deadline, an event is always had");
+            (void)wfi_results_reader_result(&results->reader, &none, WF_FOREVER, NULL);
+        }
+        results->started = false;
     }
+    if (results->shares)
+        return;
+    wf_executor_destroy(results->on);
     results->on = NULL;
 }
 
@@ -470,22 +482,28 @@ static int start(struct wfi_results *results, struct wf_error *reterr)
     WF_LOCKED(&results->lock) {
         dead = results->dead.code != 0;
     }
-    if (results->on && !dead)
+    if (results->started && !dead)
         return 0;
     stop(results);
     WF_LOCKED(&results->lock) {
         results->dead = (struct wf_error){0};
     }
-    int err = wf_fibers_create(&(struct wf_fibers_options){.workers = 1, .name = "results"},
+    int err = 0;
+    if (!results->on)
+        err = wf_fibers_create(&(struct wf_fibers_options){.workers = 1, .name = "results"},
                                &results->on, reterr);
     if (err)
         return err;
     results->reader = wfi_results_reader_submit(results->on, results);
+    results->started = true;
+    results->heard = false;
+    wf_event_clear(&results->left);
     err = wf_future_on_done(results->reader.future, reader_ended, results);
     if (err) {
         stop(results);
         return wf_error_set(reterr, err, NULL);
     }
+    results->heard = true;
     return 0;
 }
 
@@ -520,8 +538,15 @@ static int add_watch(struct wfi_results *results, const char *id, struct wfi_res
 int wfi_results_watch(struct wfi_results *results, const char *id, struct wfi_result_watch *watch,
                       struct wf_error *reterr)
 {
+    return wfi_results_watch_with(results, id, watch, NULL, reterr);
+}
+
+int wfi_results_watch_with(struct wfi_results *results, const char *id,
+                           struct wfi_result_watch *watch,
+                           void (*hook)(struct wfi_result_watch *watch), struct wf_error *reterr)
+{
     int err = 0;
-    *watch = (struct wfi_result_watch){.results = results};
+    *watch = (struct wfi_result_watch){.results = results, .hook = hook};
     wf_event_init(&watch->ended);
     WF_LOCKED(&results->starting) {
         err = start(results, reterr);
@@ -610,12 +635,15 @@ int wfi_results_create(const struct wfi_celery_url *url, const struct wfi_result
     uint64_t seed = (uint64_t)wf_now() ^ (uint64_t)(uintptr_t)results;
     results->url = *url;
     results->key = text;
+    results->on = options ? options->on : NULL;
+    results->shares = results->on != NULL;
     results->retries_max = options && options->retries_max ? options->retries_max : RETRIES_MAX;
     results->pause_ns = options && options->pause_ns ? options->pause_ns : PAUSE_STEP_NS;
     results->topics.same = has_id;
     results->topics.seed = seed;
     wf_event_init(&results->wanted);
     wf_event_init(&results->sent);
+    wf_event_init(&results->left);
     wf_mutex_init(&results->starting);
     wf_mutex_init(&results->lock);
     *ret_results = results;
@@ -631,6 +659,7 @@ void wfi_results_destroy(struct wfi_results *results)
     wfi_map_reset(&results->topics);
     wf_event_fini(&results->wanted);
     wf_event_fini(&results->sent);
+    wf_event_fini(&results->left);
     wf_mutex_fini(&results->starting);
     wf_mutex_fini(&results->lock);
     wfi_free(results->key);

@@ -35,13 +35,17 @@ struct wfi_result_watch {
     struct wfi_results *results;
     struct wfi_result_topic *topic; /* NULL once it has ended */
     struct wf_event ended;
-    struct wfi_result_in result; /* where there was no error */
+    /* When not NULL, called when it has ended, under the lock: it must not wait, nor call anything
+     * of results. After wfi_results_unwatch it is not called any more. */
+    void (*hook)(struct wfi_result_watch *watch);
+    struct wfi_result_in result; /* where there was no error; the hook's, or whoever waits */
     struct wf_error error;
 };
 
 struct wfi_results_options {
-    const char *prefix; /* of all keys (global_keyprefix); NULL: none */
-    int retries_max;    /* of connecting, one after another, until who waits is told: 20 when 0 */
+    struct wf_executor *on; /* fibers, where results are read; NULL: a thread of its own */
+    const char *prefix;     /* of all keys (global_keyprefix); NULL: none */
+    int retries_max; /* of connecting, one after another, until who waits is told: 20 when 0 */
     int64_t
         pause_ns; /* what each pause between them is longer than the one before: 200 ms when 0 */
 };
@@ -63,6 +67,11 @@ int wfi_results_create(const struct wfi_celery_url *url, const struct wfi_result
  */
 int wfi_results_watch(struct wfi_results *results, const char *id, struct wfi_result_watch *watch,
                       struct wf_error *reterr);
+
+/* The same with a hook, see struct wfi_result_watch. */
+int wfi_results_watch_with(struct wfi_results *results, const char *id,
+                           struct wfi_result_watch *watch,
+                           void (*hook)(struct wfi_result_watch *watch), struct wf_error *reterr);
 
 /*
  * Waits until the task has ended: SUCCESS, FAILURE or REVOKED.
