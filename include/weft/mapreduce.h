@@ -47,6 +47,7 @@
 #ifndef WEFT_MAPREDUCE_H
 #define WEFT_MAPREDUCE_H
 
+#include <weft/celery_task.h>
 #include <weft/executor.h>
 #include <weft/processes.h>
 #include <weft/task.h>
@@ -255,10 +256,15 @@ WF_END_DECLS
     {                                                                                             \
         return wf_mapreduce_reduce_part(self, &NAME##_functions_, pairs, ret);                    \
     }                                                                                             \
-    WF_TASK_DEFINE_WITH(NAME##_map_part, .drop_result = wf_drop_bytes)                            \
-    WF_TASK_DEFINE_WITH(NAME##_reduce_part, .drop_result = wf_drop_bytes)                         \
+    WF_MAPREDUCE_TASK_(NAME##_map_part)                                                           \
+    WF_MAPREDUCE_TASK_(NAME##_reduce_part)                                                        \
     const struct wf_mapreduce_job NAME##_job = {&NAME##_map_part_task, &NAME##_reduce_part_task,  \
                                                 &NAME##_functions_};
+
+/* A part may run twice, so a worker of Celery does not let go of it before it is done. */
+#define WF_MAPREDUCE_TASK_(NAME)                            \
+    WF_TASK_DEFINE_WITH(NAME, .drop_result = wf_drop_bytes, \
+                        .celery = &(const struct wf_celery_task){.acks_late = WF_CELERY_YES})
 
 /*
  * Instead of it, in a program that has not the functions: they are what the workers of a cluster
