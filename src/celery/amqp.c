@@ -57,7 +57,7 @@ struct wfi_amqp {
     bool confirm;
     WFI_ATOMIC(int64_t) heard_ns; /* when something last came, and was last sent */
     WFI_ATOMIC(int64_t) sent_ns;
-    WFI_ATOMIC(int) broken;
+    WFI_ATOMIC(int) broken, close_code;
     struct wf_mutex requests; /* held for a request and its answer */
     struct wf_mutex lock;
     /* under the lock */
@@ -69,7 +69,6 @@ struct wfi_amqp {
     struct wfi_list deliveries;
     amqp_method_number_t answer; /* which came last, 0 while a request waits */
     struct wfi_amqp_queue_state queue_state;
-    struct wf_error refusal; /* of the handshake */
     bool blocked;
     uint64_t published, confirmed; /* confirmed: all up to here */
     struct wfi_list unconfirmed;   /* of struct publishing, by number */
@@ -341,6 +340,21 @@ static int note_cancel(struct wfi_amqp *amqp, const amqp_basic_cancel_t *cancel)
     return 0;
 }
 
+/* What a close of the server's is for those who use the connection. */
+static int close_error(int channel, int code)
+{
+    switch (code) {
+    case AMQP_CONNECTION_FORCED: /* it stops */
+    case AMQP_INTERNAL_ERROR:
+    case AMQP_RESOURCE_ERROR:
+        return -ECONNRESET;
+    case AMQP_ACCESS_REFUSED:
+        return channel ? -EREMOTEIO : -EACCES;
+    default:
+        return -EREMOTEIO;
+    }
+}
+
 /* The server refuses something, and closes channel or connection. */
 static int take_close(struct wfi_amqp *amqp, int channel, uint16_t code, amqp_bytes_t words)
 {
@@ -354,7 +368,8 @@ static int take_close(struct wfi_amqp *amqp, int channel, uint16_t code, amqp_by
         (void)put_method(amqp, 0, AMQP_CONNECTION_CLOSE_OK_METHOD,
                          &(amqp_connection_close_ok_t){0});
     write_all(amqp);
-    break_off(amqp, code == AMQP_ACCESS_REFUSED && !channel ? -EACCES : -EREMOTEIO, text);
+    wfi_store(&amqp->close_code, code);
+    break_off(amqp, close_error(channel, code), text);
     unlock(amqp);
     return 0;
 }
@@ -751,6 +766,35 @@ int wfi_amqp_reject(struct wfi_amqp *amqp, uint64_t tag, bool requeue, struct wf
                        &(amqp_basic_reject_t){.delivery_tag = tag, .requeue = requeue}, reterr);
 }
 
+int wfi_amqp_settle(struct wfi_amqp *amqp, const struct wfi_amqp_settlement *settlements,
+                    size_t count, struct wf_error *reterr)
+{
+    lock(amqp);
+    int err = wfi_load(&amqp->broken);
+    for (size_t i = 0; i < count && !err; i++) {
+        const struct wfi_amqp_settlement *s = &settlements[i];
+        if (s->how == WFI_AMQP_ACK || s->how == WFI_AMQP_ACK_ALL)
+            err = put_method(amqp, CHANNEL, AMQP_BASIC_ACK_METHOD,
+                             &(amqp_basic_ack_t){.delivery_tag = s->tag,
+                                                 .multiple = s->how == WFI_AMQP_ACK_ALL});
+        else
+            err = put_method(amqp, CHANNEL, AMQP_BASIC_REJECT_METHOD,
+                             &(amqp_basic_reject_t){.delivery_tag = s->tag,
+                                                    .requeue = s->how == WFI_AMQP_REQUEUE});
+    }
+    if (wfi_load(&amqp->broken)) {
+        err = tell_broken(amqp, reterr);
+    } else {
+        if (err)
+            wf_error_set(reterr, err, NULL); /* those before it go out */
+        write_all(amqp);
+        if (!err && wfi_load(&amqp->broken))
+            err = tell_broken(amqp, reterr);
+    }
+    unlock(amqp);
+    return err;
+}
+
 static void fill_properties(const struct wfi_properties *from, amqp_basic_properties_t *to)
 {
     const struct {
@@ -961,9 +1005,22 @@ int wfi_amqp_open(const struct wfi_celery_url *url, const struct wfi_amqp_option
     return 0;
 }
 
+int wfi_amqp_refusal(const struct wfi_amqp *amqp)
+{
+    return wfi_load(&((struct wfi_amqp *)(uintptr_t)amqp)->close_code);
+}
+
 bool wfi_amqp_is_open(const struct wfi_amqp *amqp)
 {
     return !wfi_load(&((struct wfi_amqp *)(uintptr_t)amqp)->broken);
+}
+
+bool wfi_amqp_is_blocked(struct wfi_amqp *amqp)
+{
+    lock(amqp);
+    const bool blocked = amqp->blocked;
+    unlock(amqp);
+    return blocked;
 }
 
 void wfi_amqp_break(struct wfi_amqp *amqp)

@@ -50,9 +50,11 @@ int wfi_amqp_open(const struct wfi_celery_url *url, const struct wfi_amqp_option
 
 /*
  * All calls below that take a deadline return 0, or
- *   -EREMOTEIO    the server refused, now or earlier, and has closed the channel
+ *   -EREMOTEIO    the server refused, now or earlier, and has closed the channel; for what reason:
+ *                 wfi_amqp_refusal
  *   -ETIMEDOUT, -ECANCELED   a request that was not answered: the connection is broken
- *   -ECONNRESET, WF_ESHORT, WF_EPROTOCOL, -EPIPE   it broke, now or earlier
+ *   -ECONNRESET, WF_ESHORT, WF_EPROTOCOL, -EPIPE   it broke, now or earlier; the first also where
+ *                 the server said that it stops, or that it cannot now
  *   -ENOMEM
  * Context: thread or fiber; any number of callers.
  */
@@ -125,6 +127,15 @@ int wfi_amqp_receive(struct wfi_amqp *amqp, struct wfi_amqp_delivery **ret_deliv
 int wfi_amqp_ack(struct wfi_amqp *amqp, uint64_t tag, struct wf_error *reterr);
 int wfi_amqp_reject(struct wfi_amqp *amqp, uint64_t tag, bool requeue, struct wf_error *reterr);
 
+/* The same for many, in one go. */
+struct wfi_amqp_settlement {
+    uint64_t tag;
+    enum { WFI_AMQP_ACK, WFI_AMQP_ACK_ALL, WFI_AMQP_REJECT, WFI_AMQP_REQUEUE } how;
+    /* WFI_AMQP_ACK_ALL: this and all that came before it and are not settled */
+};
+int wfi_amqp_settle(struct wfi_amqp *amqp, const struct wfi_amqp_settlement *settlements,
+                    size_t count, struct wf_error *reterr);
+
 struct wfi_amqp_publish {
     const char *exchange, *routing_key; /* exchange "": to the queue of that name */
     const struct wfi_properties *properties;
@@ -144,8 +155,16 @@ struct wfi_amqp_publish {
 int wfi_amqp_publish(struct wfi_amqp *amqp, const struct wfi_amqp_publish *message,
                      wf_deadline deadline, struct wf_error *reterr);
 
+/* The server's code for why it closed the channel (AMQP's: 404 is not found, 406 is declared
+ * otherwise); 0 when it did not. Any caller, never blocks. */
+int wfi_amqp_refusal(const struct wfi_amqp *amqp);
+
 /* Whether it still works, as far as is known. Any caller, never blocks. */
 bool wfi_amqp_is_open(const struct wfi_amqp *amqp);
+
+/* Whether the server has said that it takes no messages for now. Any caller, never blocks for
+ * long. */
+bool wfi_amqp_is_blocked(struct wfi_amqp *amqp);
 
 /* Breaks it off: callers that wait, and later ones, get -EPIPE. Any caller, never blocks. */
 void wfi_amqp_break(struct wfi_amqp *amqp);

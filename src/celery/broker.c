@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "celery/amqp_broker.h"
 #include "celery/uuid.h"
 
 /* Requests that wait for their turn: many times what inspecting tools send at once. */
@@ -131,9 +132,11 @@ int wfi_broker_create(const struct wfi_broker_options *options, struct wfi_broke
                       struct wf_error *reterr)
 {
     const struct wfi_broker_table *table =
-        options->url->transport == WFI_TRANSPORT_REDIS ? &wfi_redis_broker_table : NULL;
+        options->url->transport == WFI_TRANSPORT_REDIS  ? &wfi_redis_broker_table
+        : options->url->transport == WFI_TRANSPORT_AMQP ? &wfi_amqp_broker_table
+                                                        : NULL;
     if (!table)
-        return wf_error_set(reterr, -ENOTSUP, "only Redis is supported so far");
+        return wf_error_set(reterr, -ENOTSUP, "rpc:// is no broker");
     struct wfi_broker *broker = wfi_zalloc(sizeof *broker);
     if (!broker)
         return wf_error_set(reterr, -ENOMEM, NULL);
