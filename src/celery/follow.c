@@ -57,27 +57,14 @@ int wfi_follow_store(const struct wfi_follow_with *with, const struct wfi_result
                      struct wf_error *reterr)
 {
     struct wfi_result dated = *result;
-    struct wf_json_writer *w;
     char date[WFI_MOMENT_BYTES];
-    const char *text;
-    size_t len;
     if (!with->store)
         return 0;
     if (wfi_state_is_final(result->state)) {
         wfi_moment_write(now_us(), false, date);
         dated.date_done = date;
     }
-    int err = wfi_message_writer_create(&w);
-    if (err)
-        return wf_error_set(reterr, err, NULL);
-    wfi_result_write_redis(w, &dated);
-    err = wf_json_writer_text(w, &text, &len);
-    if (err)
-        wf_error_set(reterr, err, NULL);
-    else
-        err = wfi_store_put(with->store, dated.task_id, text, len, NULL, WF_FOREVER, reterr);
-    wf_json_writer_destroy(w);
-    return err;
+    return wfi_store_result(with->store, &dated, WF_FOREVER, reterr);
 }
 
 bool wfi_follow_is_hopeless(int err)
@@ -90,9 +77,10 @@ bool wfi_follow_is_hopeless(int err)
 
 static int need_store(const struct wfi_follow *f, struct wf_error *reterr)
 {
-    return f->with->store ? 0
-                          : wf_error_set(reterr, -ENOTSUP,
-                                         "chords are counted in a result store, and there is none");
+    return f->with->store && wfi_store_keeps(f->with->store)
+               ? 0
+               : wf_error_set(reterr, -ENOTSUP,
+                              "chords are counted in a result store, and there is none");
 }
 
 static int send(struct wfi_follow *f, const struct wfi_canvas_step *step, struct wf_error *reterr)
@@ -277,8 +265,12 @@ static int carry_out_step(struct wfi_follow *f, const struct wfi_canvas_step *st
                                         reterr);
     case WFI_STEP_CHORD_GROWN:
         return grow(f, step, reterr);
-    case WFI_STEP_STORE:
-        return wfi_follow_store(f->with, &step->result, reterr);
+    case WFI_STEP_STORE: {
+        struct wfi_result result = step->result;
+        if (!result.reply_to && f->context.request)
+            result.reply_to = f->context.request->properties.reply_to;
+        return wfi_follow_store(f->with, &result, reterr);
+    }
     case WFI_STEP_CHORD_PART:
         return count_piece(f, &step->part, step->result.state, &step->result.result, depth, reterr);
     }

@@ -35,6 +35,7 @@ struct wfi_result {
     struct wfi_json_piece children;
     const char *date_done; /* ISO 8601 or NULL */
     const char *task_id;
+    const char *reply_to; /* who waits for it, on rpc:// alone; neither written nor read */
     const char *group_id, *parent_id; /* left out when NULL */
     bool extended;                    /* the following are there (result_extended) */
     const char *name, *worker, *queue;

@@ -26,6 +26,8 @@
 #define PAUSE_STEP_NS WF_MILLISECONDS(200)
 #define PAUSE_MAX_NS WF_SECONDS(1)
 #define RETRIES_MAX 20
+/* For a broker that is away to be there again. */
+#define TELL_NS WF_SECONDS(60)
 
 /* KEYS[1] the key and channel; ARGV the meta, and for how many seconds, 0 for ever. The old value
  * is nearly always missing; one that is no JSON is written over. Returns 1; 0 when it was left. */
@@ -47,6 +49,7 @@ struct connection {
 };
 
 struct wfi_store {
+    struct wfi_broker *rpc; /* else NULL, and the rest is there */
     struct wfi_celery_url url;
     char *prefix;
     char expires[24];
@@ -256,6 +259,55 @@ int wfi_store_create(const struct wfi_store_options *options, struct wfi_store *
     }
     *ret_store = store;
     return 0;
+}
+
+int wfi_store_create_rpc(struct wfi_broker *broker, struct wfi_store **ret_store,
+                         struct wf_error *reterr)
+{
+    struct wfi_store *store = wfi_zalloc(sizeof *store);
+    if (!store)
+        return wf_error_set(reterr, -ENOMEM, NULL);
+    store->rpc = broker;
+    wf_mutex_init(&store->lock);
+    *ret_store = store;
+    return 0;
+}
+
+bool wfi_store_keeps(const struct wfi_store *store)
+{
+    return !store->rpc;
+}
+
+int wfi_store_result(struct wfi_store *store, const struct wfi_result *result, wf_deadline deadline,
+                     struct wf_error *reterr)
+{
+    struct wf_json_writer *w;
+    const char *text;
+    size_t len;
+    if (store->rpc && (!result->reply_to || !result->reply_to[0]))
+        return 0; /* nobody waits for it */
+    int err = wfi_message_writer_create(&w);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    if (store->rpc)
+        wfi_result_write_rpc(w, result);
+    else
+        wfi_result_write_redis(w, result);
+    err = wf_json_writer_text(w, &text, &len);
+    if (err)
+        wf_error_set(reterr, err, NULL);
+    else if (store->rpc)
+        err = wfi_broker_tell(store->rpc,
+                              &(struct wfi_broker_note){.exchange = "",
+                                                        .routing_key = result->reply_to,
+                                                        .correlation_id = result->task_id,
+                                                        .body = text,
+                                                        .len = len},
+                              wf_earlier(deadline, wf_after(TELL_NS)), reterr);
+    else
+        err = wfi_store_put(store, result->task_id, text, len, NULL, deadline, reterr);
+    wf_json_writer_destroy(w);
+    return err;
 }
 
 void wfi_store_destroy(struct wfi_store *store)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Redis as a store of results: each under its key, told at the same time to those who wait for it
- * on the channel of the same name.
+ * Where results go: to Redis, or, as rpc://, to the queue of whoever has sent the task, by the
+ * broker.
+ *
+ * On Redis each is under its key, and told at the same time to those who wait for it on the channel
+ * of the same name.
  *
  * A result is final once it is SUCCESS: a task that runs twice, because its message came twice,
  * does not take that away again.
@@ -12,7 +15,9 @@
 #ifndef WFI_CELERY_STORE_H
 #define WFI_CELERY_STORE_H
 
+#include "celery/broker.h"
 #include "celery/redis.h"
+#include "celery/result.h"
 
 /* In front of a task's id, behind the prefix of all keys. */
 #define WFI_STORE_KEY "celery-task-meta-"
@@ -31,6 +36,23 @@ struct wfi_store_options {
  * Returns 0, -EINVAL or -ENOMEM.
  */
 int wfi_store_create(const struct wfi_store_options *options, struct wfi_store **ret_store,
+                     struct wf_error *reterr);
+
+/* A store as rpc://. Nothing is kept: chords have to be counted elsewhere. Returns 0 or -ENOMEM. */
+int wfi_store_create_rpc(struct wfi_broker *broker, struct wfi_store **ret_store,
+                         struct wf_error *reterr);
+
+/* Whether it keeps results, so that all calls below may be made; else wfi_store_result alone. */
+bool wfi_store_keeps(const struct wfi_store *store);
+
+/*
+ * Stores a result: on Redis as wfi_store_put, on rpc:// to the queue that its reply_to names, if it
+ * has one, waiting at most a minute for the broker.
+ *
+ * Returns as wfi_store_put, or as wfi_broker_tell.
+ * Context: thread or fiber; any number of callers.
+ */
+int wfi_store_result(struct wfi_store *store, const struct wfi_result *result, wf_deadline deadline,
                      struct wf_error *reterr);
 
 /*

@@ -303,8 +303,6 @@ static int read_url(const char *what, const char *text, struct wfi_celery_url *r
                     struct wf_error *reterr)
 {
     int err = wfi_celery_url_parse(text, ret, reterr);
-    if (!err && ret->transport != WFI_TRANSPORT_REDIS)
-        err = wf_error_set(reterr, -ENOTSUP, "only Redis is supported so far");
     if (err && reterr)
         wf_error_prefix(reterr, "%s", what);
     return err;
@@ -318,6 +316,8 @@ static int open_broker(struct wfi_worker *worker, struct wf_error *reterr)
     const size_t count = options->queue_count ? options->queue_count : 1;
     struct wfi_celery_url url;
     int err = read_url("broker", options->broker ? options->broker : "redis://", &url, reterr);
+    if (!err && url.transport == WFI_TRANSPORT_RPC)
+        err = wf_error_set(reterr, -ENOTSUP, "broker: rpc:// is for results alone");
     if (!err)
         err = wfi_broker_create(
             &(struct wfi_broker_options){.url = &url,
@@ -350,6 +350,11 @@ static int open_store(struct wfi_worker *worker, struct wf_error *reterr)
     int err = read_url("result backend", options->backend, &url, reterr);
     if (err)
         return err;
+    if (url.transport == WFI_TRANSPORT_RPC)
+        return wfi_store_create_rpc(worker->broker, &worker->store, reterr);
+    if (url.transport != WFI_TRANSPORT_REDIS)
+        return wf_error_set(reterr, -ENOTSUP,
+                            "result backend: results go to Redis, or back by rpc://");
     return wfi_store_create(&(struct wfi_store_options){.url = &url,
                                                         .prefix = options->prefix,
                                                         .expires_s = expires_s < 0    ? 0

@@ -30,28 +30,19 @@ static void put(struct wfi_job *job, enum wfi_task_state state, const struct wfi
 {
     struct wfi_worker *worker = job->worker;
     const struct wfi_message *m = &job->in.message;
-    struct wf_json_writer *w;
     struct wf_error error = {0};
     char date[WFI_MOMENT_BYTES];
-    const char *text;
-    size_t len;
     struct wfi_result meta = {.state = state,
                               .result = *result,
                               .task_id = m->id,
+                              .reply_to = m->properties.reply_to,
                               .group_id = m->group,
                               .parent_id = m->parent_id};
     if (wfi_state_is_final(state)) {
         wfi_moment_write(wfi_worker_now_us(), false, date);
         meta.date_done = date;
     }
-    int err = wfi_message_writer_create(&w);
-    if (!err) {
-        wfi_result_write_redis(w, &meta);
-        err = wf_json_writer_text(w, &text, &len);
-        if (!err)
-            err = wfi_store_put(worker->store, m->id, text, len, NULL, WF_FOREVER, &error);
-        wf_json_writer_destroy(w);
-    }
+    int err = wfi_store_result(worker->store, &meta, WF_FOREVER, &error);
     if (err)
         wfi_worker_say(worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
                        m->task, m->id, error.text[0] ? error.text : wf_strerror(err));
