@@ -136,6 +136,7 @@ class Rabbit:
         env = dict(os.environ, RABBITMQ_NODENAME="weft@localhost",
                    RABBITMQ_NODE_IP_ADDRESS="127.0.0.1", RABBITMQ_NODE_PORT=str(ports[0]),
                    RABBITMQ_DIST_PORT=str(ports[1]), ERL_EPMD_PORT=str(ports[2]),
+                   RUNNING_UNDER_SYSTEMD="1",  # the script becomes the server, and dies as it
                    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface "
                                                        "{127,0,0,1}",
                    **{name: self.folder + tail for name, tail in at.items()})

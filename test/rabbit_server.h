@@ -14,6 +14,7 @@
 
 #include <weft/child.h>
 #include <weft/listener.h>
+#include <weft/scope.h>
 #include <weft/stream.h>
 
 struct rabbit_server {
@@ -53,6 +54,20 @@ static bool rabbit_says(struct wf_child *child, const char *text, char *out, siz
     return strstr(out, text) != NULL;
 }
 
+/* Else the server would start another, which stays. */
+static bool rabbit_mapper_listens(const struct rabbit_server *server)
+{
+    const wf_deadline limit = wf_after(WF_SECONDS(30));
+    struct wf_stream *stream = NULL;
+    char at[32];
+    snprintf(at, sizeof at, "127.0.0.1:%d", server->ports[2]);
+    while (wf_dial(at, NULL, &stream, limit, NULL))
+        if (wf_sleep(wf_after(WF_MILLISECONDS(10))) || wf_remaining(limit) == 0)
+            return false;
+    wf_stream_close(stream);
+    return true;
+}
+
 static bool rabbit_start_once(struct rabbit_server *server)
 {
     static const char *const forms[] = {"HOME=%s",
@@ -65,9 +80,10 @@ static bool rabbit_start_once(struct rabbit_server *server)
                                         "RABBITMQ_CONFIG_FILE=%s/none"};
     static const char *erlang = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="
                                 "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1";
-    const char *env[16] = {"RABBITMQ_NODENAME=weft@localhost", "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-                           erlang};
-    size_t count = 3;
+    /* "Under systemd" the script becomes the server, and dies as it. */
+    const char *env[17] = {"RABBITMQ_NODENAME=weft@localhost", "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+                           "RUNNING_UNDER_SYSTEMD=1", erlang};
+    size_t count = 4;
     char mapper_port[16], said[8000];
     struct wf_error error = {0};
     for (size_t i = 0; i < 8; i++) {
@@ -91,6 +107,7 @@ static bool rabbit_start_once(struct rabbit_server *server)
     const char *argv[] = {"setpriv", "--pdeathsig", "KILL", "/usr/lib/rabbitmq/bin/rabbitmq-server",
                           NULL};
     if (wf_child_spawn(&(struct wf_child_options){.argv = mapper}, &server->mapper, &error) ||
+        !rabbit_mapper_listens(server) ||
         wf_child_spawn(&(struct wf_child_options){.argv = argv,
                                                   .env = env,
                                                   .out = {.kind = WF_STDIO_PIPE},

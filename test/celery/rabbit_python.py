@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""A worker in C on RabbitMQ, beside Python's and called by Python, with results in Redis and by
+rpc://.
+
+Run by /usr/bin/python3, for which Debian's python3-celery and python3-redis are. Exits 77 when
+they, or a server, are missing."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+try:
+    import celery
+    import celery.exceptions
+    import kombu
+except ImportError as error:
+    print(f"{error} (Debian: python3-celery)")
+    sys.exit(77)
+
+import cluster
+import rabbit
+from cluster import PATIENCE_S, WITH_US, wait_until
+
+PROGRAM = sys.argv.pop(1)
+PYTHON_WORKER = """
+import celery, os, sys
+app = celery.Celery(broker=sys.argv[1], backend=sys.argv[2])
+app.conf.update(worker_hijack_root_logger=False)
+@app.task(name="add")
+def add(x, y):
+    return x + y
+@app.task(name="who")
+def who():
+    return os.getpid()
+app.worker_main(["worker", "-P", "solo", "-n", "py@here", "-l", "INFO", "--without-mingle",
+                 "--without-gossip", *sys.argv[3:]])
+"""
+
+
+class Case(unittest.TestCase):
+    queue = None
+
+    def setUp(self):
+        REDIS.client.flushall()
+        self.queue = f"q{time.monotonic_ns()}"  # nothing of another test's is in it
+        self.apps = []
+        self.workers = []
+        self.rpc = self.make_app("rpc://")
+        self.app = self.make_app(REDIS.url)
+        self.addCleanup(self.close)
+
+    def make_app(self, backend):
+        app = celery.Celery(broker=RABBIT.url, backend=backend, set_as_current=False)
+        app.conf.update(task_default_queue=self.queue, task_ignore_result=False,
+                        broker_connection_retry_on_startup=False)
+        self.apps.append(app)
+        return app
+
+    def close(self):
+        for worker in self.workers:
+            if not worker.log.closed:
+                worker.end(signal.SIGKILL)
+        for app in self.apps:
+            app.close()
+
+    def start(self, *words, backend="rpc://"):
+        worker = cluster.Worker(PROGRAM, RABBIT.url, backend, f"queue={self.queue}", *words)
+        self.workers.append(worker)
+        return worker
+
+    def stop(self, worker):
+        """A warm shutdown. Returns what was logged."""
+        status, text = worker.end()
+        self.assertEqual(status, 128 + signal.SIGTERM, text)
+        self.assertNotIn("Sanitizer", text)
+        return text
+
+    def counts(self):
+        """How many messages wait in the queue, and how many consumers it has."""
+        with kombu.Connection(RABBIT.url) as connection:
+            declared = connection.default_channel.queue_declare(self.queue, passive=True)
+        return declared.message_count, declared.consumer_count
+
+    def values(self, results):
+        """Of results in Redis; their own get() waits a second for each that is there already."""
+        wait_until(lambda: all(r.ready() for r in results), "all results are there")
+        return [r.result for r in results]
+
+    def wait_for_worker(self):
+        def there():
+            try:
+                return self.counts()[1] > 0
+            except kombu.exceptions.ChannelError:
+                return False
+            except Exception as error:  # of py-amqp, which has no one name for "not found"
+                if "404" not in str(error):
+                    raise
+                return False
+        wait_until(there, "a worker consumes")
+
+
+class Values(Case):
+    def test_results_come_back_by_rpc(self):
+        worker = self.start("started")
+        send = self.rpc.send_task
+        self.assertEqual(send("add", (2, 3)).get(PATIENCE_S), 5)
+        self.assertEqual(send("add", (40,), {"y": 2}).get(PATIENCE_S), 42)
+        self.assertIs(send("is_prime", (1000003,)).get(PATIENCE_S), True)
+        value = {"é": [1.5, None, 10**40]}
+        self.assertEqual(json.loads(send("echo", (value,)).get(PATIENCE_S)), value)
+        self.assertEqual(len(send("echo", ("x" * 1_000_000,)).get(PATIENCE_S)), 1_000_002)
+        with self.assertRaises(ValueError) as caught:
+            send("fail", ("no such page",)).get(PATIENCE_S)
+        self.assertEqual(str(caught.exception), "no such page")
+        with self.assertRaises(celery.exceptions.NotRegistered):
+            send("no.such.task").get(PATIENCE_S)
+        results = [send("add", (i, i * i)) for i in range(300)]
+        self.assertEqual([r.get(PATIENCE_S) for r in results], [i + i * i for i in range(300)])
+        self.stop(worker)
+        self.assertEqual(self.counts(), (0, 0))
+
+    def test_a_countdown_is_waited_for_and_counts_not(self):
+        worker = self.start("concurrency=1", "prefetch=1", backend=REDIS.url)
+        begin = time.time()
+        late = [self.app.send_task("add", (i, 1), countdown=1) for i in range(5)]
+        self.assertEqual(self.app.send_task("add", (1, 1)).get(PATIENCE_S), 2)
+        self.assertEqual(self.values(late), [1, 2, 3, 4, 5])
+        self.assertGreaterEqual(time.time() - begin, 1)
+        with self.assertRaises(celery.exceptions.TaskRevokedError):
+            self.app.send_task("add", (1, 1), countdown=0.4, expires=0.2).get(PATIENCE_S)
+        self.stop(worker)
+
+    def test_queues_that_were_declared_otherwise(self):
+        with kombu.Connection(RABBIT.url) as connection:
+            connection.default_channel.queue_declare(
+                self.queue, durable=True, auto_delete=False, arguments={"x-max-priority": 9})
+        app = self.make_app(REDIS.url)
+        app.conf.task_queues = [kombu.Queue(self.queue, queue_arguments={"x-max-priority": 9})]
+        results = [app.send_task("add", (i, 0), priority=i) for i in range(10)]
+        worker = self.start(backend=REDIS.url)
+        self.assertEqual(self.values(results), list(range(10)))
+        self.assertIn("inequivalent arg", self.stop(worker))
+
+    def test_a_queue_that_is_deleted_is_made_anew(self):
+        worker = self.start()
+        self.assertEqual(self.rpc.send_task("add", (1, 1)).get(PATIENCE_S), 2)
+        with kombu.Connection(RABBIT.url) as connection:
+            connection.default_channel.queue_delete(self.queue)
+        self.wait_for_worker()
+        self.assertEqual(self.rpc.send_task("add", (2, 2)).get(PATIENCE_S), 4)
+        self.stop(worker)
+
+
+class Together(Case):
+    def test_both_kinds_of_worker_on_one_queue(self):
+        path = os.path.join(FOLDER.name, "py_worker.py")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(PYTHON_WORKER)
+        # What is sent first lies there for both.
+        results = [self.rpc.send_task("add", (i, 1)) for i in range(100)]
+        log = tempfile.TemporaryFile("a+")
+        python = subprocess.Popen(
+            WITH_US + [sys.executable, path, RABBIT.url, "rpc://", "-Q", self.queue], stderr=log,
+            stdout=log, cwd=FOLDER.name)
+        worker = self.start("name=c@here")
+        try:
+            self.assertEqual([r.get(PATIENCE_S) for r in results], [i + 1 for i in range(100)])
+            wait_until(lambda: self.counts()[1] == 2, "both consume")
+            more = [self.rpc.send_task("add", (i, 2)) for i in range(100)]
+            self.assertEqual([r.get(PATIENCE_S) for r in more], [i + 2 for i in range(100)])
+            inspect = self.rpc.control.inspect(timeout=3, limit=2)
+            self.assertEqual(sorted(inspect.ping() or {}), ["c@here", "py@here"])
+        finally:
+            python.send_signal(signal.SIGTERM)
+            python.wait(PATIENCE_S)
+            log.seek(0)
+            text = log.read()
+            log.close()
+        self.assertIn("add", self.stop(worker) + text)
+        self.assertEqual(self.counts(), (0, 0))
+
+
+class Ends(Case):
+    def test_a_warm_shutdown_gives_back_what_has_not_begun(self):
+        first = self.start("concurrency=1", backend=REDIS.url)
+        slow = self.app.send_task("sleeping", (1.0,))
+        wait_until(lambda: "received" in first.lines() or self.counts()[0] == 0, "it is taken")
+        others = [self.app.send_task("add", (i, 100)) for i in range(3)]
+        later = self.app.send_task("add", (7, 7), countdown=3600)
+        wait_until(lambda: self.counts()[0] == 0, "all messages are taken")
+        self.stop(first)
+        self.assertEqual(slow.get(PATIENCE_S), 1.0)
+        self.assertEqual(self.counts(), (4, 0))
+        second = self.start(backend=REDIS.url)
+        self.assertEqual(self.values(others), [100, 101, 102])
+        self.assertFalse(later.ready())
+        second.end()
+
+    def test_a_killed_worker_costs_nothing_with_late_acknowledgement(self):
+        first = self.start("late", backend=REDIS.url)
+        self.wait_for_worker()
+        result = self.app.send_task("sleeping", (0.5,))
+        others = [self.app.send_task("add", (i, i)) for i in range(20)]
+        wait_until(lambda: self.counts()[0] == 0, "the messages are taken")
+        first.end(signal.SIGKILL)
+        second = self.start("late", backend=REDIS.url)
+        self.assertEqual(result.get(PATIENCE_S), 0.5)
+        self.assertEqual(self.values(others), [2 * i for i in range(20)])
+        self.stop(second)
+        self.assertEqual(self.counts(), (0, 0))
+
+    def test_who_may_not_come_in_is_told(self):
+        url = RABBIT.url.replace("guest:guest", "guest:wrong")
+        worker = cluster.Worker(PROGRAM, url, "rpc://")
+        self.workers.append(worker)
+        status, text = worker.end(0)
+        self.assertEqual(status, 1, text)
+        self.assertRegex(text, "(?i)access|refused")
+        self.assertNotIn("wrong", text)
+
+
+class WithoutABroker(Case):
+    """The last of all: Python's connections have a hard time afterwards."""
+
+    def test_a_broker_that_is_killed_and_comes_again(self):
+        worker = self.start("concurrency=2", backend=REDIS.url)
+        self.assertEqual(self.app.send_task("add", (1, 1)).get(PATIENCE_S), 2)
+        slow = self.app.send_task("sleeping", (2.0,))
+        later = [self.app.send_task("add", (i, 5), countdown=3) for i in range(10)]
+        wait_until(lambda: self.counts()[0] == 0, "the messages are taken")
+        RABBIT.kill()
+        wait_until(lambda: "onnecting again" in worker.lines(), "the loss is noticed")
+        self.assertEqual(slow.get(PATIENCE_S), 2.0)  # it runs on meanwhile
+        RABBIT.start()
+        self.assertEqual(self.values(later), [5 + i for i in range(10)])
+        self.assertEqual(self.app.send_task("add", (3, 4)).get(PATIENCE_S), 7)
+        self.stop(worker)
+        self.assertEqual(self.counts(), (0, 0))
+
+
+if __name__ == "__main__":
+    FOLDER = tempfile.TemporaryDirectory(prefix="weft-celery-")
+    REDIS = cluster.Redis()
+    RABBIT = rabbit.Rabbit()
+    fine = False
+    try:
+        fine = unittest.main(exit=False).result.wasSuccessful()
+    finally:
+        RABBIT.close()
+        REDIS.close()
+        FOLDER.cleanup()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not by the usual way: results that are still there would ask servers for half a minute.
+        os._exit(0 if fine else 1)
