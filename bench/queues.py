@@ -143,7 +143,7 @@ class Rabbit:
                    **{name: self.folder + tail for name, tail in at.items()})
         self.mapper = subprocess.Popen(WITH_US + ["epmd", "-address", "127.0.0.1", "-port",
                                                   str(ports[2])])
-        self.process = subprocess.Popen(WITH_US + [RABBIT], env=env, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(WITH_US + [RABBIT], env=env, cwd=self.folder, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True)
         for line in self.process.stdout:
             if "completed with" in line:
