@@ -116,7 +116,8 @@ static void write_task(struct wf_json_writer *w, const struct wfi_celery_event *
     case WFI_EVENT_TASK_FAILED:
     case WFI_EVENT_TASK_RETRIED:
         write_text(w, "exception", e->exception);
-        write_text(w, "traceback", e->traceback);
+        if (e->traceback) /* as of a task that nobody has registered */
+            write_text(w, "traceback", e->traceback);
         break;
     case WFI_EVENT_TASK_REVOKED:
         write_bool(w, "terminated", e->terminated);
