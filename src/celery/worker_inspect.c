@@ -24,7 +24,7 @@
 
 static bool is_scheduled(const struct wfi_job *job)
 {
-    return job->entry.stage == WFI_JOB_WAITING && job->entry.has_eta &&
+    return job->entry.stage == WFI_JOB_WAITING && job->in.message.eta &&
            job->in.message.eta_us > wfi_worker_now_us();
 }
 

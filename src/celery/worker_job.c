@@ -232,7 +232,7 @@ static bool is_expired(const struct wfi_message *m)
     return m->expires && wfi_worker_now_us() > m->expires_us;
 }
 
-/* Until its eta, or until it is revoked. Returns 0 or -ECANCELED. */
+/* Until its eta. Returns 0, 1 when it is revoked meanwhile, or -ECANCELED. */
 static int wait_for_eta(struct wfi_job *job)
 {
     const struct wfi_message *m = &job->in.message;
@@ -244,9 +244,7 @@ static int wait_for_eta(struct wfi_job *job)
     wfi_broker_exempt(worker->broker, 1);
     for (int64_t now; !err && m->eta_us > (now = wfi_worker_now_us());) {
         const int64_t left_us = m->eta_us - now;
-        if (wfi_jobs_is_revoked(job))
-            break;
-        err = wfi_jobs_wait(job, true,
+        err = wfi_jobs_wait(job,
                             wf_after(left_us < ETA_LOOK_NS / 1000 ? left_us * 1000 : ETA_LOOK_NS));
     }
     wfi_broker_exempt(worker->broker, -1);
@@ -316,15 +314,18 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
     wfi_worker_say(worker, WF_CELERY_INFO, "Task %.100s[%.100s] received", m->task, m->id);
     wfi_events_received(job);
     const char *why = is_expired(m) ? "expired" : !wfi_jobs_add(job, offer) ? "revoked" : NULL;
-    if (!why) {
-        if (wait_for_eta(job) || wfi_jobs_wait_turn(job) ||
-            wf_semaphore_acquire(&worker->slots, 1, WF_FOREVER))
-            return 0; /* settle sees to it */
-        job->has_slot = true;
-        if (wfi_load(&worker->stopping))
-            return 0;
-        why = is_expired(m) ? "expired" : !wfi_jobs_activate(job) ? "revoked" : NULL;
-    }
+    int wait = why ? 1 : wait_for_eta(job);
+    if (wait == 0)
+        wait = wfi_jobs_wait_turn(job);
+    if (wait == 0)
+        wait = wf_semaphore_acquire(&worker->slots, 1, WF_FOREVER);
+    if (wait < 0)
+        return 0; /* settle sees to it */
+    job->has_slot = wait == 0;
+    if (wait == 0 && wfi_load(&worker->stopping))
+        return 0;
+    if (!why)
+        why = is_expired(m) ? "expired" : wait > 0 || !wfi_jobs_activate(job) ? "revoked" : NULL;
     if (why) {
         refuse(job, WFI_STATE_REVOKED, "TaskRevokedError", why);
         return 0;

@@ -140,14 +140,6 @@ struct wfi_job *wfi_jobs_next(struct wfi_worker *worker, struct wfi_job *job)
     return link ? wfi_container_of(link, struct wfi_job, entry.place) : NULL;
 }
 
-bool wfi_jobs_is_revoked(struct wfi_job *job)
-{
-    wfi_worker_lock(job->worker);
-    const bool revoked = is_revoked(job);
-    wfi_worker_unlock(job->worker);
-    return revoked;
-}
-
 /* With the lock, which is given up meanwhile. */
 static int wait_locked(struct wfi_job *job, wf_deadline deadline)
 {
@@ -168,14 +160,14 @@ static void wake(struct wfi_job *job)
         wf_event_set(job->entry.waker);
 }
 
-int wfi_jobs_wait(struct wfi_job *job, bool for_eta, wf_deadline deadline)
+int wfi_jobs_wait(struct wfi_job *job, wf_deadline deadline)
 {
     int err = 0;
     wfi_worker_lock(job->worker);
-    job->entry.has_eta = for_eta;
     if (!is_revoked(job))
         err = wait_locked(job, deadline);
-    job->entry.has_eta = false;
+    if (!err && is_revoked(job))
+        err = 1;
     wfi_worker_unlock(job->worker);
     return err;
 }
@@ -252,6 +244,8 @@ int wfi_jobs_wait_turn(struct wfi_job *job)
         }
         err = wait_locked(job, deadline);
     }
+    if (!err && is_revoked(job))
+        err = 1;
     wfi_list_remove(&job->entry.turn);
     struct wfi_job *next = first_in_line(offer);
     if (next)

@@ -55,7 +55,6 @@ struct wfi_job_entry {
     enum wfi_job_stage stage;
     double started_s;          /* since 1970; 0: not yet */
     struct wf_event *waker;    /* where it waits and can be woken */
-    bool has_eta;              /* and it lies ahead */
     struct wf_future *running; /* its task, while it can be cancelled */
     WFI_ATOMIC(int) body;      /* enum wfi_job_body */
     WFI_ATOMIC(bool) is_done;  /* acknowledged */
@@ -93,12 +92,10 @@ void wfi_jobs_remove(struct wfi_job *job);
 /* The job after this one, the first for NULL; NULL at the end. Under the lock. */
 struct wfi_job *wfi_jobs_next(struct wfi_worker *worker, struct wfi_job *job);
 
-bool wfi_jobs_is_revoked(struct wfi_job *job);
+/* Until the deadline, or until it is woken. Returns 0, 1 when it is revoked, or -ECANCELED. */
+int wfi_jobs_wait(struct wfi_job *job, wf_deadline deadline);
 
-/* Until the deadline, or until it is woken. Returns 0 or -ECANCELED. */
-int wfi_jobs_wait(struct wfi_job *job, bool for_eta, wf_deadline deadline);
-
-/* Until its task may begin. Returns 0, also when it is revoked meanwhile, or -ECANCELED. */
+/* Until its task may begin. Returns the same. */
 int wfi_jobs_wait_turn(struct wfi_job *job);
 
 /* It has a slot. Returns false when it is revoked. */
