@@ -38,8 +38,11 @@ enum { WF_CELERY_ID_BYTES = 37 };
 /* Zero is the default throughout. */
 struct wf_celery_client_options {
     const char *broker;  /* redis://[[user]:password@]host[:port][/database],
-                            redis+socket:///path[?virtual_host=database]; NULL: redis://localhost */
-    const char *backend; /* the same for results; NULL: the client waits for none */
+                            redis+socket:///path[?virtual_host=database], or
+                            amqp://[user[:password]@]host[:port][/vhost];
+                            NULL: redis://localhost */
+    const char *backend; /* a Redis for results, or rpc:// with RabbitMQ as the broker: results are
+                            sent to this client, each once; NULL: it waits for none */
     const char *prefix;  /* of all keys on Redis (global_keyprefix); NULL: none */
     const char *queue;   /* of tasks that name none; NULL: "celery" */
     bool send_once;      /* what could not be sent because the connection broke is not tried again;
@@ -58,7 +61,7 @@ struct wf_celery_client_options {
  *
  * Returns 0, or
  *   -EINVAL    an address is malformed
- *   -ENOTSUP   an address is of something else than Redis, or with TLS
+ *   -ENOTSUP   an address is of something else, or with TLS
  *   -ENOMEM
  * Context: thread or fiber.
  */
@@ -118,6 +121,8 @@ WF_API int wf_celery_client_send(struct wf_celery_client *client, const char *na
 
 /*
  * Waits until a task has ended: SUCCESS, FAILURE or REVOKED, also when that was before the call.
+ * Over rpc:// it has to be a task of this client's, and its result is had once; the last 8192 that
+ * nobody waits for are kept.
  *
  * ret_result   receives the result, to be given to wf_celery_result_destroy
  *

@@ -208,7 +208,8 @@ int wfi_client_pack(struct wf_celery_client *client, const struct wfi_client_tas
 int wfi_client_publish(struct wf_celery_client *client, const struct wfi_client_parcel *parcel,
                        wf_deadline deadline, struct wf_error *reterr)
 {
-    return client->broker->ops->publish(client->broker, parcel, deadline, reterr);
+    int err = client->results ? wfi_results_ready(client->results, deadline, reterr) : 0;
+    return err ? err : client->broker->ops->publish(client->broker, parcel, deadline, reterr);
 }
 
 int wfi_client_send(struct wf_celery_client *client, const struct wfi_client_task *task,
@@ -235,6 +236,13 @@ int wfi_client_send(struct wf_celery_client *client, const struct wfi_client_tas
         wf_error_prefix(reterr, "task %.100s", task->name);
     parcel->discard(parcel);
     return err;
+}
+
+int wfi_client_priority(const struct wf_celery_client *client, int priority)
+{
+    if (client->broker->high_first)
+        return priority > 0 ? 3 * priority : 0;
+    return priority < 0 ? -3 * priority : 0;
 }
 
 static struct wfi_json_piece piece_of(const char *text)
@@ -384,6 +392,9 @@ int wf_celery_client_forget(struct wf_celery_client *client, const char *id, wf_
     struct forgetting f = {client->prefix, id};
     if (!client->results)
         return wf_error_set(reterr, -EINVAL, "the client has no backend");
+    (void)wfi_results_drop(client->results, id);
+    if (!client->backend.kind)
+        return 0; /* rpc:// keeps nothing over there */
     return wfi_line_do(&client->backend, forget, &f, deadline, reterr);
 }
 
@@ -525,46 +536,56 @@ static int read_url(const char *text, const char *what, struct wfi_celery_url *r
                     struct wf_error *reterr)
 {
     int err = wfi_celery_url_parse(text, ret, reterr);
-    if (!err && ret->transport != WFI_TRANSPORT_REDIS) {
-        char shown[WFI_CELERY_URL_BYTES];
-        err = wf_error_set(reterr, -ENOTSUP, "%.150s: only Redis is supported by the client yet",
-                           wfi_celery_url_format(ret, shown));
-    }
     if (err && reterr)
         wf_error_prefix(reterr, "the %s", what);
     return err;
 }
 
 static int open_broker(struct wf_celery_client *client,
-                       const struct wf_celery_client_options *options, struct wf_error *reterr)
+                       const struct wf_celery_client_options *options, struct wfi_celery_url *url,
+                       struct wf_error *reterr)
 {
-    struct wfi_celery_url url;
-    const char *text = options->broker ? options->broker : "redis://localhost";
-    int err = read_url(text, "broker", &url, reterr);
+    const struct wfi_client_broker_options made = {
+        .url = url, .prefix = client->prefix, .once = options->send_once, .uuids = &client->uuids};
+    int err =
+        read_url(options->broker ? options->broker : "redis://localhost", "broker", url, reterr);
     if (err)
         return err;
-    return wfi_client_redis_create(&(struct wfi_client_broker_options){.url = &url,
-                                                                       .prefix = client->prefix,
-                                                                       .once = options->send_once,
-                                                                       .uuids = &client->uuids},
-                                   &client->broker, reterr);
+    switch (url->transport) {
+    case WFI_TRANSPORT_REDIS:
+        return wfi_client_redis_create(&made, &client->broker, reterr);
+    case WFI_TRANSPORT_AMQP:
+        return wfi_client_amqp_create(&made, &client->broker, reterr);
+    case WFI_TRANSPORT_RPC:
+        break;
+    }
+    return wf_error_set(reterr, -ENOTSUP, "the broker: rpc:// is for results only");
 }
 
 static int open_backend(struct wf_celery_client *client,
-                        const struct wf_celery_client_options *options, struct wf_executor *on,
+                        const struct wf_celery_client_options *options,
+                        const struct wfi_celery_url *broker, struct wf_executor *on,
                         struct wf_error *reterr)
 {
     struct wfi_celery_url url;
+    struct wfi_results_options made = {.on = on,
+                                       .prefix = client->prefix,
+                                       .retries_max = options->retries_max,
+                                       .pause_ns = options->pause_ns};
     int err = read_url(options->backend, "backend", &url, reterr);
     if (err)
         return err;
-    wfi_line_init(&client->backend, &wfi_client_redis_line, &url, NULL, options->send_once);
-    return wfi_results_create(&url,
-                              &(struct wfi_results_options){.on = on,
-                                                            .prefix = client->prefix,
-                                                            .retries_max = options->retries_max,
-                                                            .pause_ns = options->pause_ns},
-                              &client->results, reterr);
+    if (url.transport == WFI_TRANSPORT_REDIS) {
+        wfi_line_init(&client->backend, &wfi_client_redis_line, &url, NULL, options->send_once);
+        return wfi_results_create(&url, &made, &client->results, reterr);
+    }
+    if (url.transport != WFI_TRANSPORT_RPC)
+        return wf_error_set(reterr, -ENOTSUP,
+                            "the backend: RabbitMQ keeps no results; they come by rpc://");
+    if (broker->transport != WFI_TRANSPORT_AMQP)
+        return wf_error_set(reterr, -ENOTSUP, "the backend: rpc:// needs RabbitMQ as the broker");
+    made.reply_queue = client->reply_to;
+    return wfi_results_create(broker, &made, &client->results, reterr);
 }
 
 static int set_texts(struct wf_celery_client *client,
@@ -590,6 +611,7 @@ int wf_celery_client_create(const struct wf_celery_client_options *options,
 int wfi_client_create(const struct wf_celery_client_options *options, struct wf_executor *on,
                       struct wf_celery_client **ret_client, struct wf_error *reterr)
 {
+    struct wfi_celery_url broker;
     struct wf_celery_client *client = wfi_zalloc(sizeof *client);
     if (!client)
         return wf_error_set(reterr, -ENOMEM, NULL);
@@ -604,9 +626,9 @@ int wfi_client_create(const struct wf_celery_client_options *options, struct wf_
     if (err)
         wf_error_set(reterr, err, NULL);
     else
-        err = open_broker(client, options, reterr);
+        err = open_broker(client, options, &broker, reterr);
     if (!err && options->backend)
-        err = open_backend(client, options, on, reterr);
+        err = open_backend(client, options, &broker, on, reterr);
     if (err)
         wf_celery_client_destroy(client);
     else

@@ -90,6 +90,10 @@ int wfi_client_pack(struct wf_celery_client *client, const struct wfi_client_tas
 int wfi_client_publish(struct wf_celery_client *client, const struct wfi_client_parcel *parcel,
                        wf_deadline deadline, struct wf_error *reterr);
 
+/* The broker's number for a priority of -3 to 3, of which the highest comes first. Redis has none
+ * above the usual one, and RabbitMQ none below. */
+int wfi_client_priority(const struct wf_celery_client *client, int priority);
+
 /* Revokes several tasks with one request; as wf_celery_client_revoke. */
 int wfi_client_revoke(struct wf_celery_client *client, const char *const *ids, size_t count,
                       bool terminate, wf_deadline deadline, struct wf_error *reterr);

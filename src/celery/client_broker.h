@@ -24,6 +24,21 @@ struct wfi_client_asking {
     void *arg;
 };
 
+/* The texts of a request that wants replies. */
+struct wfi_client_reply_to {
+    char ticket[WFI_UUID_BYTES], key[WFI_UUID_BYTES];
+};
+
+/* Sets ticket, reply key and expiry of a request that is answered to nobody else. */
+void wfi_client_want_replies(struct wfi_control_request *request,
+                             const struct wfi_client_asking *asking, struct wfi_uuids *uuids,
+                             struct wfi_client_reply_to *ret);
+
+/* Reads what has come, and hands it on if it is a reply to this request. Returns 1 then, 0 when it
+ * is none, or an error. */
+int wfi_client_take_reply(const struct wfi_control_request *request,
+                          const struct wfi_client_asking *asking, struct wfi_envelope *envelope);
+
 /* A task as its broker wants it, ready to be sent: a part of what is the broker's own. */
 struct wfi_client_parcel {
     void (*discard)(struct wfi_client_parcel *parcel);
@@ -47,6 +62,7 @@ struct wfi_client_broker_ops {
 
 struct wfi_client_broker {
     const struct wfi_client_broker_ops *ops;
+    bool high_first; /* the highest priority is taken first, not the lowest */
 };
 
 struct wfi_client_broker_options {
@@ -56,8 +72,10 @@ struct wfi_client_broker_options {
     struct wfi_uuids *uuids;
 };
 
-/* Makes one; nothing is connected yet. Texts are copied, the uuids are the caller's. Returns 0 or
- * -ENOMEM. */
+/* Each makes one; nothing is connected yet. Texts are copied, the uuids are the caller's. Returns 0
+ * or -ENOMEM. */
+int wfi_client_amqp_create(const struct wfi_client_broker_options *options,
+                           struct wfi_client_broker **ret_broker, struct wf_error *reterr);
 int wfi_client_redis_create(const struct wfi_client_broker_options *options,
                             struct wfi_client_broker **ret_broker, struct wf_error *reterr);
 

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include <weft/scope.h>
 
@@ -278,25 +277,14 @@ static int take_reply(const struct wfi_control_request *request,
                       const struct wfi_client_asking *asking, const redisReply *reply)
 {
     struct wfi_envelope envelope = {0};
-    struct wf_json *body = NULL;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
         return 0;
     int err =
         wfi_envelope_read_redis(reply->element[1]->str, reply->element[1]->len, &envelope, NULL);
-    const char *ticket = err ? NULL : wfi_json_c_string(wf_json_get(envelope.headers, "ticket"));
-    if (!err && (!ticket || strcmp(ticket, request->ticket) != 0))
-        err = WF_EPARSE;
-    if (!err)
-        err = wfi_envelope_open(&envelope, (size_t)64 << 20, NULL);
-    if (!err)
-        err = wf_json_read(envelope.body, envelope.body_len, NULL, &body, NULL);
-    if (!err && wf_json_type(wf_json_root(body)) != WF_JSON_OBJECT)
-        err = WF_EPARSE;
-    if (!err)
-        err = asking->reply(asking->arg, wf_json_root(body));
-    wf_json_destroy(body);
+    int taken =
+        err ? (err == -ENOMEM ? err : 0) : wfi_client_take_reply(request, asking, &envelope);
     wfi_envelope_reset(&envelope);
-    return !err ? 1 : err == WF_EPARSE || err == WF_ETOOBIG ? 0 : err;
+    return taken;
 }
 
 static int collect(struct redis_client *client, struct wfi_redis *redis,
@@ -344,13 +332,6 @@ static int ask(struct redis_client *client, struct requesting *r,
     return err;
 }
 
-static double now_s(void)
-{
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static int control(struct wfi_client_broker *broker, struct wfi_control_request *request,
                    const struct wfi_client_asking *asking, wf_deadline deadline,
                    struct wf_error *reterr)
@@ -358,11 +339,11 @@ static int control(struct wfi_client_broker *broker, struct wfi_control_request 
     struct redis_client *client = client_of(broker);
     struct requesting r = {.client = client};
     struct wf_json_writer *w = NULL;
-    char tag[WFI_UUID_BYTES], ticket[WFI_UUID_BYTES], key[WFI_UUID_BYTES];
+    struct wfi_client_reply_to reply_to;
+    char tag[WFI_UUID_BYTES];
     if (asking) {
-        request->ticket = wfi_uuid_next(client->uuids, ticket);
-        request->reply_key = r.reply_key = wfi_uuid_next(client->uuids, key);
-        request->expires = now_s() + (double)asking->wait_ns / 1e9;
+        wfi_client_want_replies(request, asking, client->uuids, &reply_to);
+        r.reply_key = request->reply_key;
     }
     int err = wfi_message_writer_create(&w);
     if (!err)

@@ -261,10 +261,11 @@ static void test_what_cannot_be_sent_is_refused(void **state)
     struct wfi_result_watch watch;
     struct wf_error error = {0};
     (void)state;
-    assert_int_equal(create_at("amqp://localhost", NULL, &client, &error), -ENOTSUP);
-    assert_non_null(strstr(error.text, "the broker: amqp://"));
+    assert_int_equal(create_at("rpc://", NULL, &client, &error), -ENOTSUP);
+    assert_non_null(strstr(error.text, "the broker: "));
     assert_int_equal(create_at(server.url, "rpc://", &client, &error), -ENOTSUP);
     assert_non_null(strstr(error.text, "the backend: "));
+    assert_int_equal(create_at(server.url, "amqp://localhost", &client, &error), -ENOTSUP);
     assert_int_equal(create_at("nonsense", NULL, &client, &error), -EINVAL);
     assert_int_equal(create_at(server.url, NULL, &client, &error), 0);
     for (size_t i = 0; i < sizeof args / sizeof *args; i++) {

@@ -363,11 +363,10 @@ static void set_rest(const struct celery *celery, struct wfi_client_task *task,
 {
     const wf_deadline deadline = wf_engine_call_deadline(call);
     const char *name = wf_engine_call_name(call);
-    (void)celery;
     if (!task->shadow && strcmp(name, task->name) != 0)
         task->shadow = name;
-    if (!task->priority && options->priority < 0) /* on Redis 0 comes first */
-        task->priority = -3 * options->priority;
+    if (!task->priority && options->priority)
+        task->priority = wfi_client_priority(celery->client, options->priority);
     if (!task->expires_in_ns && !task->expires_us && deadline.ns != WF_FOREVER.ns) {
         const int64_t left_ns = deadline.ns - wf_now();
         task->expires_in_ns = left_ns > 0 ? left_ns : -1;

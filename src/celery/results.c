@@ -36,6 +36,8 @@
 #define CONNECT_NS WF_SECONDS(4)
 #define CALL_NS WF_SECONDS(30)
 #define RETRIES_MAX 20
+/* Before who wants to send is told; as often as sending itself is tried. */
+#define ATTEMPTS 4
 #define PAUSE_STEP_NS WF_MILLISECONDS(200)
 #define PAUSE_MAX_NS WF_SECONDS(1)
 /* Keys in one command: what is stored of them all is in memory at a time. */
@@ -44,6 +46,14 @@
 #define MESSAGES_MAX 256
 
 WF_TASK(wf_none, wfi_results_reader, (struct wfi_results *, results))
+
+/* Over rpc://: a result that nobody has watched. */
+struct kept {
+    struct wfi_link link; /* the oldest first */
+    size_t len;
+    char *text;
+    char id[];
+};
 
 struct wfi_result_topic {
     struct wfi_link all;
@@ -55,7 +65,9 @@ struct wfi_result_topic {
 
 struct wfi_results {
     struct wfi_celery_url url;
-    char *key; /* what stands in front of an id */
+    char *key;             /* what stands in front of an id */
+    char *reply_queue;     /* rpc://; NULL: Redis */
+    struct wf_event there; /* rpc: results can come, or it has failed */
     int retries_max;
     int64_t pause_ns;
     struct wf_event wanted; /* there is a topic, as far as the reader has not seen otherwise */
@@ -70,7 +82,12 @@ struct wfi_results {
     wfi_results_reader_future reader;
     struct wf_mutex lock;
     /* under the lock */
-    struct wf_error dead;  /* why the reader has ended */
+    struct wf_error dead;   /* why the reader has ended */
+    struct wf_error failed; /* rpc: why it could not be had the last time */
+    uint64_t failures;      /* how often */
+    bool is_there;
+    struct wfi_map kept; /* rpc: by id, and in their order */
+    struct wfi_list kept_list;
     struct wfi_map topics; /* by id */
     struct wfi_list all, looks;
     struct wfi_redis *feed; /* NULL while there is no connection */
@@ -127,6 +144,46 @@ static int say(struct wfi_results *results, bool subscribe, struct wfi_result_to
     }
     topic->pending++;
     return 0;
+}
+
+/* ---- what nobody watches; under the lock ---- */
+
+static bool is_kept(const void *value, const void *key, size_t len)
+{
+    const struct kept *kept = value;
+    return strlen(kept->id) == len && memcmp(kept->id, key, len) == 0;
+}
+
+static void free_kept(struct wfi_results *results, struct kept *kept)
+{
+    wfi_map_remove(&results->kept, kept->id, strlen(kept->id));
+    wfi_list_remove(&kept->link);
+    wfi_free(kept->text);
+    wfi_free(kept);
+}
+
+/* Without memory it is lost, as it would be if there were no room for it. */
+static void keep(struct wfi_results *results, const char *id, const char *text, size_t len)
+{
+    const size_t id_len = strlen(id);
+    struct kept *old = wfi_map_find(&results->kept, id, id_len);
+    if (!old && results->kept.count >= WFI_RESULTS_KEPT)
+        old = wfi_container_of(wfi_list_first(&results->kept_list), struct kept, link);
+    if (old)
+        free_kept(results, old);
+    struct kept *kept = wfi_zalloc(sizeof *kept + id_len + 1);
+    char *copy = wfi_alloc(len + 1);
+    if (!kept || !copy ||
+        (memcpy(kept->id, id, id_len + 1), wfi_map_put(&results->kept, kept->id, id_len, kept))) {
+        wfi_free(kept);
+        wfi_free(copy);
+        return;
+    }
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    kept->text = copy;
+    kept->len = len;
+    wfi_list_push_back(&results->kept_list, &kept->link);
 }
 
 /* Its last watch has gone. */
@@ -219,6 +276,8 @@ static void deliver(struct wfi_results *results, const char *id, const char *tex
         }
         if (watched)
             leave_topic(results, topic);
+        else if (results->reply_queue && !err)
+            keep(results, id, text, len);
     }
     wfi_result_in_reset(&in);
 }
@@ -367,6 +426,8 @@ static void end(struct wfi_results *results, struct wfi_redis *feed)
 /* As long as a connection lasts. Returns why it ended, or why there was none. */
 static int serve(struct wfi_results *results, bool *ret_worked, struct wf_error *reterr)
 {
+    if (results->reply_queue)
+        return wfi_results_rpc(results, &results->url, results->reply_queue, ret_worked, reterr);
     struct wfi_redis *feed = NULL, *store = NULL;
     wf_deadline deadline = wf_after(CONNECT_NS);
     int err = wfi_redis_open(&results->url, NULL, &feed, deadline, reterr);
@@ -399,9 +460,41 @@ static void end_all(struct wfi_results *results, const struct wf_error *error)
     }
 }
 
+/* Over rpc:// nobody can send meanwhile; those who want to are told. */
+static void fail(struct wfi_results *results, const struct wf_error *error, bool given_up)
+{
+    if (!results->reply_queue)
+        return;
+    WF_LOCKED(&results->lock) {
+        results->failed = *error;
+        results->failures++;
+        if (given_up)
+            wf_event_clear(&results->wanted);
+        wf_event_set(&results->there);
+    }
+}
+
+void wfi_results_set_there(struct wfi_results *results, bool there)
+{
+    WF_LOCKED(&results->lock) {
+        results->is_there = there;
+        if (there)
+            wf_event_set(&results->there);
+        else
+            wf_event_clear(&results->there);
+    }
+}
+
+void wfi_results_arrived(struct wfi_results *results, const char *id, const char *text, size_t len)
+{
+    deliver(results, id, text, len);
+}
+
 static bool is_wanted(struct wfi_results *results)
 {
     bool wanted = false;
+    if (results->reply_queue)
+        return true; /* from the first time on, as results come whether they are watched or not */
     WF_LOCKED(&results->lock) {
         wanted = !wfi_list_empty(&results->all);
         if (!wanted)
@@ -427,9 +520,11 @@ int wfi_results_reader(struct wf_task *self, struct wfi_results *results, wf_non
             return err;
         if (err == -EACCES || err == -EREMOTEIO || failures > results->retries_max) {
             wf_error_prefix(&error, "the results");
+            fail(results, &error, true);
             end_all(results, &error);
             failures = 0;
         } else if (failures) {
+            fail(results, &error, false);
             int64_t pause_ns = failures * results->pause_ns;
             err = wf_sleep(wf_after(pause_ns < PAUSE_MAX_NS ? pause_ns : PAUSE_MAX_NS));
             if (err)
@@ -451,6 +546,8 @@ static int reader_ended(struct wf_future *future, void *arg)
         wf_error_set(&error, -EPIPE, NULL);
     WF_LOCKED(&results->lock) {
         results->dead = error;
+        results->is_there = false;
+        wf_event_set(&results->there);
     }
     end_all(results, &error);
     wf_event_set(&results->left);
@@ -507,6 +604,73 @@ static int start(struct wfi_results *results, struct wf_error *reterr)
     return 0;
 }
 
+/* Under the lock: one that has come already, by rpc://. */
+static bool take_kept(struct wfi_results *results, const char *id, struct wfi_result_watch *watch)
+{
+    struct kept *kept = wfi_map_find(&results->kept, id, strlen(id));
+    if (!kept)
+        return false;
+    if (wfi_result_read(kept->text, kept->len, &watch->result, &watch->error))
+        wfi_result_in_reset(&watch->result);
+    end_watch(watch);
+    free_kept(results, kept);
+    return true;
+}
+
+bool wfi_results_drop(struct wfi_results *results, const char *id)
+{
+    bool was_kept = false;
+    WF_LOCKED(&results->lock) {
+        struct kept *kept = wfi_map_find(&results->kept, id, strlen(id));
+        was_kept = kept != NULL;
+        if (kept)
+            free_kept(results, kept);
+    }
+    return was_kept;
+}
+
+/* Returns 1 when results can come, 0 when it is being tried, or why they cannot. */
+static int look_whether_there(struct wfi_results *results, uint64_t *failures,
+                              struct wf_error *reterr)
+{
+    int state = 0;
+    WF_LOCKED(&results->lock) {
+        const struct wf_error *error = results->dead.code ? &results->dead : &results->failed;
+        if (*failures == UINT64_MAX)
+            *failures = results->failures;
+        if (results->is_there)
+            state = 1;
+        else if (results->dead.code || results->failures - *failures >= ATTEMPTS)
+            state = error->code;
+        else
+            wf_event_clear(&results->there);
+        if (state < 0 && reterr)
+            *reterr = *error;
+        wf_event_set(&results->wanted);
+    }
+    return state;
+}
+
+int wfi_results_ready(struct wfi_results *results, wf_deadline deadline, struct wf_error *reterr)
+{
+    uint64_t failures = UINT64_MAX;
+    int err = 0;
+    if (!results->reply_queue)
+        return 0;
+    WF_LOCKED(&results->starting) {
+        err = start(results, reterr);
+    }
+    while (!err) {
+        err = look_whether_there(results, &failures, reterr);
+        if (err)
+            break;
+        err = wf_event_wait(&results->there, deadline);
+        if (err)
+            return wf_error_set(reterr, err, "the results: no connection yet");
+    }
+    return err > 0 ? 0 : err;
+}
+
 /* Under the lock. */
 static int add_watch(struct wfi_results *results, const char *id, struct wfi_result_watch *watch,
                      struct wf_error *reterr)
@@ -517,6 +681,8 @@ static int add_watch(struct wfi_results *results, const char *id, struct wfi_res
             *reterr = results->dead;
         return results->dead.code;
     }
+    if (take_kept(results, id, watch))
+        return 0;
     struct wfi_result_topic *topic = find_topic(results, id);
     if (!topic)
         topic = create_topic(results, id);
@@ -617,35 +783,45 @@ int wfi_result_value(const struct wfi_result_in *result, const struct wf_json_va
     return error.code;
 }
 
+static int set_texts(struct wfi_results *results, const struct wfi_results_options *options)
+{
+    struct wfi_buffer key = {0};
+    if (wfi_buffer_printf(&key, "%s" WFI_RESULT_KEY, options->prefix ? options->prefix : ""))
+        return -ENOMEM;
+    results->key = wfi_buffer_take(&key, NULL);
+    if (options->reply_queue)
+        results->reply_queue = wfi_strdup(options->reply_queue);
+    wfi_buffer_reset(&key);
+    return results->key && (!options->reply_queue || results->reply_queue) ? 0 : -ENOMEM;
+}
+
 int wfi_results_create(const struct wfi_celery_url *url, const struct wfi_results_options *options,
                        struct wfi_results **ret_results, struct wf_error *reterr)
 {
     struct wfi_results *results = wfi_zalloc(sizeof *results);
-    struct wfi_buffer key = {0};
-    char *text = NULL;
-    if (!wfi_buffer_printf(&key, "%s" WFI_RESULT_KEY,
-                           options && options->prefix ? options->prefix : ""))
-        text = wfi_buffer_take(&key, NULL);
-    if (!results || !text) {
-        wfi_buffer_reset(&key);
-        wfi_free(text);
-        wfi_free(results);
+    if (!results)
         return wf_error_set(reterr, -ENOMEM, NULL);
-    }
     uint64_t seed = (uint64_t)wf_now() ^ (uint64_t)(uintptr_t)results;
     results->url = *url;
-    results->key = text;
-    results->on = options ? options->on : NULL;
+    results->on = options->on;
     results->shares = results->on != NULL;
-    results->retries_max = options && options->retries_max ? options->retries_max : RETRIES_MAX;
-    results->pause_ns = options && options->pause_ns ? options->pause_ns : PAUSE_STEP_NS;
+    results->retries_max = options->retries_max ? options->retries_max : RETRIES_MAX;
+    results->pause_ns = options->pause_ns ? options->pause_ns : PAUSE_STEP_NS;
     results->topics.same = has_id;
     results->topics.seed = seed;
+    results->kept.same = is_kept;
+    results->kept.seed = seed;
+    wf_event_init(&results->there);
     wf_event_init(&results->wanted);
     wf_event_init(&results->sent);
     wf_event_init(&results->left);
     wf_mutex_init(&results->starting);
     wf_mutex_init(&results->lock);
+    int err = set_texts(results, options);
+    if (err) {
+        wfi_results_destroy(results);
+        return wf_error_set(reterr, err, NULL);
+    }
     *ret_results = results;
     return 0;
 }
@@ -657,11 +833,16 @@ void wfi_results_destroy(struct wfi_results *results)
     stop(results);
     wfi_assert(wfi_list_empty(&results->all), "nobody watches when results are destroyed");
     wfi_map_reset(&results->topics);
+    for (struct wfi_link *link; (link = wfi_list_first(&results->kept_list));)
+        free_kept(results, wfi_container_of(link, struct kept, link));
+    wfi_map_reset(&results->kept);
+    wf_event_fini(&results->there);
     wf_event_fini(&results->wanted);
     wf_event_fini(&results->sent);
     wf_event_fini(&results->left);
     wf_mutex_fini(&results->starting);
     wf_mutex_fini(&results->lock);
     wfi_free(results->key);
+    wfi_free(results->reply_queue);
     wfi_free(results);
 }

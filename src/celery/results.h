@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for the results of tasks on a Redis backend: any number of fibers and threads, each for a
- * result of its own, on one connection that subscribes.
+ * Waiting for the results of tasks: any number of fibers and threads, each for a result of its own,
+ * on one connection, which subscribes on a Redis backend, and consumes from a queue over rpc://.
  *
  *     struct wfi_result_watch watch;
  *     err = wfi_results_watch(results, id, &watch, &error);    before the task is sent
@@ -12,7 +12,8 @@
  *     wfi_result_in_reset(&result);
  *
  * A result that was stored before the watch began is found as well. When the connection breaks,
- * another is opened, and what was stored meanwhile is found too.
+ * another is opened, and what was stored meanwhile is found too. Over rpc:// a result comes once;
+ * the last WFI_RESULTS_KEPT that nobody has watched are kept for who does.
  */
 #ifndef WFI_CELERY_RESULTS_H
 #define WFI_CELERY_RESULTS_H
@@ -25,6 +26,9 @@
 #include "celery/result.h"
 
 #define WFI_RESULT_KEY "celery-task-meta-"
+
+/* As many as Celery's client keeps. */
+#define WFI_RESULTS_KEPT 8192
 
 struct wfi_results;
 struct wfi_result_topic;
@@ -43,8 +47,9 @@ struct wfi_result_watch {
 };
 
 struct wfi_results_options {
-    struct wf_executor *on; /* fibers, where results are read; NULL: a thread of its own */
-    const char *prefix;     /* of all keys (global_keyprefix); NULL: none */
+    const char *reply_queue; /* rpc://: they come to this queue of a RabbitMQ; NULL: from Redis */
+    struct wf_executor *on;  /* fibers, where results are read; NULL: a thread of its own */
+    const char *prefix;      /* of all keys (global_keyprefix); NULL: none */
     int retries_max; /* of connecting, one after another, until who waits is told: 20 when 0 */
     int64_t
         pause_ns; /* what each pause between them is longer than the one before: 200 ms when 0 */
@@ -56,6 +61,21 @@ struct wfi_results_options {
  */
 int wfi_results_create(const struct wfi_celery_url *url, const struct wfi_results_options *options,
                        struct wfi_results **ret_results, struct wf_error *reterr);
+
+/*
+ * Waits until results can come, where they go to whoever is there (rpc://): before a task is sent.
+ * With Redis there is nothing to wait for.
+ *
+ * Returns 0, or
+ *   -ETIMEDOUT, -ECANCELED
+ *   -EACCES, -EREMOTEIO, -ECONNREFUSED, ...   the backend cannot be reached or used
+ *   -ENOMEM, or an error of starting a thread
+ * Context: thread or fiber; any number of callers.
+ */
+int wfi_results_ready(struct wfi_results *results, wf_deadline deadline, struct wf_error *reterr);
+
+/* Forgets a result that came by rpc:// and that nobody has waited for. False: none is kept. */
+bool wfi_results_drop(struct wfi_results *results, const char *id);
 
 /*
  * Begins to look for the result of a task. Does not wait for the server.
@@ -100,6 +120,15 @@ void wfi_results_unwatch(struct wfi_result_watch *watch);
  */
 int wfi_result_value(const struct wfi_result_in *result, const struct wf_json_value **ret_value,
                      struct wf_error *reterr);
+
+/*
+ * For what reads results from a queue: `wfi_results_rpc` keeps a connection until it breaks, says
+ * when it is there, and hands over what arrives. Returns why it ended.
+ */
+int wfi_results_rpc(struct wfi_results *results, const struct wfi_celery_url *url,
+                    const char *queue, bool *ret_worked, struct wf_error *reterr);
+void wfi_results_set_there(struct wfi_results *results, bool there);
+void wfi_results_arrived(struct wfi_results *results, const char *id, const char *text, size_t len);
 
 /* Closes the connection. Nobody watches any more. NULL is fine. Context: thread or fiber. */
 void wfi_results_destroy(struct wfi_results *results);
