@@ -21,11 +21,13 @@
  *
  * What is carried out: args and kwargs bound to the parameters of a WF_TASK, results and failures
  * as Python's exceptions, ignore_result, eta and countdown, expires, time limits (cooperative: the
- * task is asked to stop), acknowledgement early or late, warm shutdown; events and remote control,
- * so that `celery status`, `inspect`, `control` and `events` work on it.
+ * task is asked to stop), acknowledgement early or late, warm shutdown; callbacks, errbacks,
+ * chains, groups and chords, also where some of their tasks run in Python's workers; retries and
+ * replacing (weft/celery_task.h); events and remote control, so that `celery status`, `inspect`,
+ * `control` and `events` work on it.
  *
- * What is not there yet: callbacks, errbacks, chains and chords (a message with one fails with
- * NotImplementedError before its task runs), retries, RabbitMQ.
+ * RabbitMQ is a broker, too, and rpc:// a way for results; chords need Redis as the store of
+ * results, since their parts are counted there.
  */
 #ifndef WEFT_CELERY_H
 #define WEFT_CELERY_H
@@ -57,6 +59,9 @@ struct wf_celery_worker_options {
     /* Queues to take from; none: "celery". */
     const char *const *queues;
     size_t queue_count;
+    /* Where tasks go that follow from others and name no queue (task_default_queue); NULL:
+     * "celery". */
+    const char *default_queue;
 
     /* Where tasks run; it stays the caller's. NULL: an executor of the worker's own, with the
      * engine that follows, and as large as `concurrency`. */

@@ -861,12 +861,27 @@ static void apply_chain(struct walk *k, const struct wf_json_value *signature,
     wfi_buffer_reset(&steps);
 }
 
+/*
+ * A group that Python has put at the end of a chain that is a part of a chord: each of its members
+ * is a part by itself, and says so; the chord that the group names is theirs.
+ */
+static bool has_parts(const struct wf_json_value *signature)
+{
+    const struct wf_json_value *members = wf_json_get(wf_json_get(signature, "kwargs"), "tasks");
+    for (size_t i = 0; i < wf_json_count(members); i++)
+        if (!wfi_signature_option(wf_json_at(members, i), "chord"))
+            return false;
+    return wf_json_count(members) > 0;
+}
+
 /* What a signature of several tasks has for its end in its own options. */
 static void take_options(struct walk *k, const struct wf_json_value *signature, struct how *how)
 {
+    const bool parts = has_parts(signature);
     const struct wf_json_value *chain = wfi_signature_option(signature, "chain");
-    const struct wf_json_value *chord = wfi_signature_option(signature, "chord");
-    const struct wf_json_value *index = wfi_signature_option(signature, "group_index");
+    const struct wf_json_value *chord = parts ? NULL : wfi_signature_option(signature, "chord");
+    const struct wf_json_value *index =
+        parts ? NULL : wfi_signature_option(signature, "group_index");
     const struct wfi_json_piece link = list_option(k->c, signature, "link");
     const struct wfi_json_piece link_error = list_option(k->c, signature, "link_error");
 
@@ -1130,26 +1145,6 @@ int wfi_canvas_failed(struct wfi_canvas *c, const struct wfi_canvas_context *con
 }
 
 /* ---- chords ---- */
-
-/* A count as Redis holds it; -1 when it is none. */
-static int64_t count_in(const char *text)
-{
-    int64_t number = 0;
-    if (!text || !*text || strlen(text) > 15)
-        return -1;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9')
-            return -1;
-        number = number * 10 + (*text - '0');
-    }
-    return number;
-}
-
-bool wfi_chord_is_complete(int64_t done, const char *size, const char *added)
-{
-    const int64_t parts = count_in(size), more = count_in(added);
-    return parts >= 0 && done == parts + (more > 0 ? more : 0);
-}
 
 static void chord_failed(struct walk *k, const struct wfi_chord_part *part,
                          const struct wf_json_value *member)

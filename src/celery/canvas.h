@@ -51,7 +51,7 @@ enum wfi_canvas_step_kind {
     WFI_STEP_CHORD_SIZE,  /* set .s of `group_id` to `count`, before its parts are sent */
     WFI_STEP_CHORD_GROWN, /* add `count` to .t of `group_id` */
     WFI_STEP_STORE,       /* store `result` */
-    WFI_STEP_CHORD_PART,  /* count `part`, which ended with `result`; see wfi_chord_is_complete */
+    WFI_STEP_CHORD_PART,  /* count `part`, which ended with `result` */
 };
 
 /* The texts belong to the canvas, or to what it was made from. */
@@ -106,12 +106,6 @@ int wfi_canvas_failed(struct wfi_canvas *canvas, const struct wfi_canvas_context
 
 /* The part of a chord that the task is. False: it is none. */
 bool wfi_chord_part_of(const struct wfi_message *request, struct wfi_chord_part *ret);
-
-/*
- * Is the chord complete, that is, does its body go now? `done` is how many parts there are in .j
- * with this one, `size` and `added` are what .s and .t hold, or NULL.
- */
-bool wfi_chord_is_complete(int64_t done, const char *size, const char *added);
 
 /*
  * The chord is complete: sends the body with the results, or, when a part failed, stores a

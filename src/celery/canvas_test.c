@@ -545,20 +545,6 @@ static void a_part_can_add_parts(void **state)
     wfi_message_in_reset(&in);
 }
 
-static void a_chord_is_complete_when_all_have_been_counted(void **state)
-{
-    (void)state;
-    assert_true(wfi_chord_is_complete(2, "2", NULL));
-    assert_true(wfi_chord_is_complete(3, "2", "1"));
-    assert_true(wfi_chord_is_complete(2, "2", ""));
-    assert_false(wfi_chord_is_complete(1, "2", NULL));
-    assert_false(wfi_chord_is_complete(2, "2", "1"));
-    assert_false(wfi_chord_is_complete(3, "2", NULL));
-    assert_false(wfi_chord_is_complete(2, NULL, NULL));
-    assert_false(wfi_chord_is_complete(2, "x", NULL));
-    assert_false(wfi_chord_is_complete(0, "99999999999999999999", NULL));
-}
-
 static void what_is_no_signature_is_refused(void **state)
 {
     (void)state;
@@ -663,7 +649,6 @@ int main(void)
         cmocka_unit_test(parts_are_counted_by_their_ends),
         cmocka_unit_test(a_task_replaced_by_several_keeps_its_end),
         cmocka_unit_test(a_part_can_add_parts),
-        cmocka_unit_test(a_chord_is_complete_when_all_have_been_counted),
         cmocka_unit_test(what_is_no_signature_is_refused),
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(lack_of_memory_is_told),

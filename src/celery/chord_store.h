@@ -9,7 +9,7 @@
  *
  * and one that is weft's alone, which no other reads:
  *
- *   celery-taskset-meta-ID.a   what has been added to .t
+ *   celery-taskset-meta-ID.a   what has been added to .t, and which part has ended the chord
  *
  * All of it can be done twice without harm, which is what a chord lives by: a part that runs again,
  * because its worker was killed before the acknowledgement, is counted once.
@@ -41,17 +41,15 @@ struct wfi_chord_done {
     size_t len;
 };
 
-/* The counts afterwards, as wfi_chord_is_complete takes them. */
-struct wfi_chord_count {
-    int64_t done;
-    char size[24], added[24]; /* "": none */
-};
-
-/* Counts a part. One that was counted before is not counted again; unless it had succeeded then,
- * its end now takes the place of that. */
+/*
+ * Counts a part. One that was counted before is not counted again; unless it had succeeded then,
+ * its end now takes the place of that.
+ *
+ * ret_complete   whether the chord is complete, and this part is the one that ends it: its body is
+ *                to be sent, and the chord forgotten
+ */
 int wfi_chord_count_part(struct wfi_store *store, const struct wfi_chord_done *done,
-                         struct wfi_chord_count *ret, wf_deadline deadline,
-                         struct wf_error *reterr);
+                         bool *ret_complete, wf_deadline deadline, struct wf_error *reterr);
 
 /* The parts in their order, all strings: replies[0], an array; and the group that was saved, or
  * nil: replies[1]. */

@@ -22,6 +22,9 @@
 /* Chords whose failing bodies are parts of others: more than signatures can be nested. */
 enum { CHORDS_MAX = 32 };
 
+/* As Celery's result_chord_join_timeout. */
+#define JOIN_NS WF_SECONDS(3)
+
 static int64_t now_us(void)
 {
     struct timespec now;
@@ -165,7 +168,8 @@ static int read_parts(struct wfi_follow *f, const char *group_id, struct wfi_gro
     if (parts->type != REDIS_REPLY_ARRAY)
         err = wf_error_set(reterr, -EREMOTEIO, "chord %.100s: its parts are no list", group_id);
     else if (group->type == REDIS_REPLY_STRING)
-        err = wfi_group_read(ret, f->with->store, group->str, group->len, reterr);
+        err =
+            wfi_group_read(ret, f->with->store, group->str, group->len, wf_after(JOIN_NS), reterr);
     else
         for (size_t i = 0; !err && i < parts->elements; i++)
             err = wfi_group_add(ret, parts->element[i]->str, parts->element[i]->len, reterr);
@@ -211,7 +215,7 @@ static int complete(struct wfi_follow *f, const struct wfi_chord_part *part, uns
 static int count(struct wfi_follow *f, const struct wfi_chord_part *part, enum wfi_task_state state,
                  const struct wfi_json_piece *value, unsigned depth, struct wf_error *reterr)
 {
-    struct wfi_chord_count counted;
+    bool is_complete = false;
     const struct wfi_chord_done done = {.group_id = part->group_id,
                                         .task_id = part->task_id,
                                         .state = wfi_state_name(state),
@@ -221,9 +225,8 @@ static int count(struct wfi_follow *f, const struct wfi_chord_part *part, enum w
                                         .len = value->len};
     int err = need_store(f, reterr);
     if (!err)
-        err = wfi_chord_count_part(f->with->store, &done, &counted, WF_FOREVER, reterr);
-    if (err || !wfi_chord_is_complete(counted.done, counted.size[0] ? counted.size : NULL,
-                                      counted.added[0] ? counted.added : NULL))
+        err = wfi_chord_count_part(f->with->store, &done, &is_complete, WF_FOREVER, reterr);
+    if (err || !is_complete)
         return err;
     return depth < CHORDS_MAX ? complete(f, part, depth, reterr)
                               : wf_error_set(reterr, WF_ETOOBIG, "chords are nested too deep");
@@ -354,8 +357,8 @@ int wfi_follow_replaced(struct wfi_follow *f, const struct wf_json_value *signat
     return carry_on(f, wfi_canvas_replace(f->canvas, &f->context, signature, reterr), reterr);
 }
 
-int wfi_follow_retried(struct wfi_follow *f, const struct wfi_follow_again *again,
-                       struct wf_error *reterr)
+int wfi_follow_retry(struct wfi_follow *f, const struct wfi_follow_again *again,
+                     struct wf_error *reterr)
 {
     const struct wfi_message *request = f->context.request;
     struct wfi_message changed = *request;
@@ -373,9 +376,14 @@ int wfi_follow_retried(struct wfi_follow *f, const struct wfi_follow_again *agai
         changed.properties.exchange = "";
     }
     f->context.request = &changed;
-    int err = carry_on(f, wfi_canvas_retry(f->canvas, &f->context, again->eta_us, reterr), reterr);
+    int err = wfi_canvas_retry(f->canvas, &f->context, again->eta_us, reterr);
     f->context.request = request;
     return err;
+}
+
+int wfi_follow_carry_on(struct wfi_follow *f, struct wf_error *reterr)
+{
+    return carry_on(f, 0, reterr);
 }
 
 int wfi_follow_counted(struct wfi_follow *f, const struct wfi_json_piece *result,

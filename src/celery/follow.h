@@ -71,15 +71,17 @@ int wfi_follow_failed(struct wfi_follow *follow, const struct wfi_result *failur
 int wfi_follow_replaced(struct wfi_follow *follow, const struct wf_json_value *signature,
                         struct wf_error *reterr);
 
-/* Sends the task once more. What is nothing or NULL is as in the request; `came_from` is the queue
- * if the request does not say it. */
+/* Sends the task once more, when what is prepared here is carried on: its state is to be stored
+ * before. What is nothing or NULL is as in the request; `came_from` is the queue if that does not
+ * say it. */
 struct wfi_follow_again {
     int64_t eta_us;
     struct wfi_json_piece args, kwargs;
     const char *queue, *came_from;
 };
-int wfi_follow_retried(struct wfi_follow *follow, const struct wfi_follow_again *again,
-                       struct wf_error *reterr);
+int wfi_follow_retry(struct wfi_follow *follow, const struct wfi_follow_again *again,
+                     struct wf_error *reterr);
+int wfi_follow_carry_on(struct wfi_follow *follow, struct wf_error *reterr);
 
 /* Counts the task among the parts of its chord, if it is one, with a value. */
 int wfi_follow_counted(struct wfi_follow *follow, const struct wfi_json_piece *result,

@@ -88,6 +88,19 @@ static int find_leaves(struct group *g, const struct wf_json_value *node, unsign
     return err;
 }
 
+static bool is_final(const struct leaf *leaf)
+{
+    return leaf->read && wfi_state_is_final(leaf->in.result.state);
+}
+
+static bool are_final(const struct group *g)
+{
+    for (size_t i = 0; i < count_of(g); i++)
+        if (!is_final(&leaves_of(g)[i]))
+            return false;
+    return true;
+}
+
 static int read_results(struct group *g, struct wfi_store *store)
 {
     struct leaf *leaves = leaves_of(g);
@@ -103,8 +116,9 @@ static int read_results(struct group *g, struct wfi_store *store)
     const redisReply *metas = answer.count ? answer.replies[0] : NULL;
     for (size_t i = 0; !err && metas && i < metas->elements; i++) {
         const redisReply *meta = metas->element[i];
-        if (meta->type != REDIS_REPLY_STRING)
+        if (meta->type != REDIS_REPLY_STRING || is_final(&leaves[i]))
             continue;
+        wfi_result_in_reset(&leaves[i].in);
         err = wfi_result_read(meta->str, meta->len, &leaves[i].in, g->reterr);
         leaves[i].read = !err;
         if (err != -ENOMEM)
@@ -112,6 +126,24 @@ static int read_results(struct group *g, struct wfi_store *store)
     }
     wfi_redis_answer_fini(&answer);
     wfi_free(ids);
+    return err;
+}
+
+/*
+ * When Python's worker sends a group that ends a part of a chord, it sets the chord's size anew, to
+ * that of the group: the chord is found to be complete too early, and what is missing comes soon.
+ */
+static int wait_for_results(struct group *g, struct wfi_store *store, wf_deadline deadline)
+{
+    int err = read_results(g, store);
+    for (int64_t pause_ns = WF_MILLISECONDS(2); !err && !are_final(g);) {
+        if (wf_remaining(deadline) == 0)
+            break;
+        if (wf_sleep(wf_earlier(deadline, wf_after(pause_ns))))
+            return wf_error_set(g->reterr, -ECANCELED, NULL);
+        pause_ns = pause_ns < WF_MILLISECONDS(100) ? pause_ns * 2 : pause_ns;
+        err = read_results(g, store);
+    }
     return err;
 }
 
@@ -163,7 +195,7 @@ static void write_member(struct group *g, struct wf_json_writer *w,
     } else {
         wfi_json_write_text(w, failed->id);
         wfi_json_write_text(w, wfi_state_name(WFI_STATE_FAILURE));
-        if (failed->read && wfi_state_is_final(failed->in.result.state))
+        if (is_final(failed))
             wfi_json_write_piece(w, &failed->in.result.result, "null");
         else
             wfi_exception_write_text(w, "builtins", "TimeoutError", "The operation timed out.");
@@ -195,7 +227,7 @@ static int write_members(struct group *g, struct wfi_group_members *members,
 }
 
 int wfi_group_read(struct wfi_group_members *members, struct wfi_store *store, const char *text,
-                   size_t len, struct wf_error *reterr)
+                   size_t len, wf_deadline deadline, struct wf_error *reterr)
 {
     struct group g = {.reterr = reterr};
     struct wf_json *tree = NULL;
@@ -207,7 +239,7 @@ int wfi_group_read(struct wfi_group_members *members, struct wfi_store *store, c
     if (!err)
         err = find_leaves(&g, root, 0);
     if (!err)
-        err = read_results(&g, store);
+        err = wait_for_results(&g, store, deadline);
     if (!err)
         err = write_members(&g, members, children);
     for (size_t i = 0; i < count_of(&g); i++)

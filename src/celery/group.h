@@ -23,11 +23,13 @@ int wfi_group_add(struct wfi_group_members *members, const char *text, size_t le
  * Adds those of a group as Python saves it: {"result": [[id, parent], [[[id, parent], null],
  * ...]]}. Of a part that is a group, one that has failed stands for all.
  *
+ * deadline   until when results that are missing may come; later they are a TimeoutError
+ *
  * Returns 0, WF_EPARSE when it is no group, WF_ETOOBIG when it is nested too deep, or an error of
  * wfi_store_put.
  */
 int wfi_group_read(struct wfi_group_members *members, struct wfi_store *store, const char *text,
-                   size_t len, struct wf_error *reterr);
+                   size_t len, wf_deadline deadline, struct wf_error *reterr);
 
 const struct wfi_json_piece *wfi_group_pieces(const struct wfi_group_members *members);
 size_t wfi_group_count(const struct wfi_group_members *members);

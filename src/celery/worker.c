@@ -9,11 +9,13 @@
  *   message    a fiber for each message, from its first look to its acknowledgement
  *   events     tells those who watch
  *
- * Three semaphores:
+ * Four semaphores:
  *
  *   prefetch   a permit for each message that is held. It is given up with the acknowledgement, and
  *              by a message that waits for its eta, which does not ask for it again.
  *   slots      a permit for each task that runs.
+ *   refusing   a permit for each message that ends without a task: its body is read to see what
+ *              follows, and may be large.
  *   storing    a permit for each result on its way to the store. It is had before the slot is given
  *              up: a store that is slow, or away, holds the tasks up before memory is full.
  *
@@ -45,6 +47,7 @@
 /* Messages taken in one command: larger steps gain nothing, and hold up other clients of Redis. */
 #define TAKE_MAX 256
 #define STORING_MAX 256
+#define REFUSING_MAX 4
 
 WF_TASK(wf_none, wfi_celery_serve, (struct wfi_worker *, worker))
 WF_TASK(wf_none, wfi_celery_keep, (struct wfi_worker *, worker))
@@ -436,8 +439,11 @@ int wf_celery_worker_run(const struct wf_celery_worker_options *options, struct 
         err = wfi_worker_open_pool(worker, on, reterr);
     if (!err)
         err = wf_semaphore_init(&worker->storing, STORING_MAX, 0);
+    if (!err)
+        err = wf_semaphore_init(&worker->refusing, REFUSING_MAX, 0);
     if (!err) {
         wfi_broker_set_prefetch(worker->broker, worker->prefetch_max);
+        wfi_worker_follow(worker);
         err = serve(worker, on, reterr);
     }
     destroy(worker);

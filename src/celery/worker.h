@@ -6,6 +6,7 @@
  *   worker_job.c      a message from its first look to its acknowledgement
  *   worker_jobs.c     which there are, and what is known of tasks
  *   worker_result.c   what is stored of its end
+ *   worker_follow.c   what follows from it
  *   worker_pool.c     where tasks run, and how many at a time
  *   worker_control.c  requests of remote control
  *   worker_events.c   what those who watch are told
@@ -24,6 +25,7 @@
 #include "base/list.h"
 #include "celery/broker.h"
 #include "celery/call.h"
+#include "celery/follow.h"
 #include "celery/result.h"
 #include "celery/store.h"
 #include "celery/worker_events.h"
@@ -55,7 +57,8 @@ struct wfi_worker {
     struct wfi_states *states;          /* of tasks in processes; else NULL */
     struct wfi_broker *broker;
     struct wfi_store *store; /* NULL: results are not stored */
-    struct wf_semaphore prefetch, slots, storing;
+    struct wfi_follow_with follow;
+    struct wf_semaphore prefetch, slots, storing, refusing;
     struct wf_scope *scope;       /* of consume and messages */
     WFI_ATOMIC(bool) stopping;    /* see worker.c, as for the next two */
     WFI_ATOMIC(size_t) not_begun; /* messages, and consume */
@@ -80,7 +83,9 @@ struct wfi_job {
     struct wfi_message_in in;
     uint64_t number; /* in the order in which they were taken */
     bool begun, has_permit, has_slot;
+    const char *queue;          /* that it came from */
     bool rejected;              /* acknowledged as what cannot be used */
+    bool undone;                /* not acknowledged at all: it goes back, for another to do */
     struct wfi_job_entry entry; /* see celery/worker_jobs.h */
 };
 
@@ -132,18 +137,34 @@ void wfi_job_destroy(struct wfi_job *job);
 
 /* ---- worker_result.c ---- */
 
-/* Stores a result, unless none is wanted. A failure to do so is logged, and that is all: the task
- * is done, and nobody is left to tell. */
-void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
-                   const struct wfi_json_piece *result);
+/* Stores a result, unless none is wanted; its ids are filled in. Returns 0 or an error of
+ * wfi_store_put. */
+int wfi_job_store(struct wfi_job *job, const struct wfi_result *result, struct wf_error *reterr);
 
+/* A failure to do so is logged, and that is all. */
 void wfi_job_store_started(struct wfi_job *job);
 
-/* Stores an exception as FAILURE or REVOKED: with a text or none, of a call, of a hard limit. */
+/* Ends a job with an exception, as FAILURE or REVOKED: with a text or none, of a call, of a hard
+ * limit. */
 void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *module,
                   const char *type, const char *text);
 void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
                      const struct wfi_outcome *outcome);
 void wfi_job_fail_for_time(struct wfi_job *job, double hard_s);
+
+/* ---- worker_follow.c ---- */
+
+/* Fills in worker->follow, once the others are there. */
+void wfi_worker_follow(struct wfi_worker *worker);
+
+/*
+ * What is stored of a job's end, and all that follows from it. Afterwards it is to be acknowledged,
+ * unless it is undone. Shielded.
+ */
+void wfi_job_end(struct wfi_job *job, const struct wfi_outcome *outcome);
+
+/* The same with an exception, as FAILURE or REVOKED; `outcome` is NULL where there was no call. */
+void wfi_job_failed(struct wfi_job *job, enum wfi_task_state state,
+                    const struct wfi_json_piece *exception, const struct wfi_outcome *outcome);
 
 #endif

@@ -38,6 +38,8 @@ static void give_slot_up(struct wfi_job *job)
 
 void wfi_job_acknowledge(struct wfi_job *job)
 {
+    if (job->undone)
+        return; /* it goes back in the end */
     if (job->message && job->rejected)
         wfi_broker_reject(job->worker->broker, job->message);
     else if (job->message)
@@ -126,33 +128,12 @@ static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
 /* What follows from the end of a task. */
 static void follow(struct wfi_job *job, const struct wfi_outcome *outcome, bool soft)
 {
-    switch (outcome->ending) {
-    case WFI_CALL_SUCCEEDED:
-        wfi_job_store(job, WFI_STATE_SUCCESS, &outcome->result);
-        return;
-    case WFI_CALL_CANCELED:
-        if (soft)
-            wfi_job_fail(job, WFI_STATE_FAILURE, "billiard.exceptions", "SoftTimeLimitExceeded",
-                         NULL);
-        else if (wfi_load(&job->entry.signum))
-            wfi_job_fail(job, WFI_STATE_REVOKED, "celery.exceptions", "TaskRevokedError",
-                         "terminated");
-        else
-            wfi_job_fail_as(job, WFI_STATE_REVOKED, outcome);
-        return;
-    case WFI_CALL_FAILED:
-    case WFI_CALL_LOST:
-        wfi_job_fail_as(job, WFI_STATE_FAILURE, outcome);
-        return;
-    case WFI_CALL_RETRIED:
-    case WFI_CALL_REPLACED:
-        wfi_job_fail(job, WFI_STATE_FAILURE, "builtins", "NotImplementedError",
-                     "this worker does not carry out retries");
-        return;
-    case WFI_CALL_IGNORED:
-    case WFI_CALL_REJECTED:
-        return;
-    }
+    if (outcome->ending == WFI_CALL_CANCELED && soft)
+        wfi_job_fail(job, WFI_STATE_FAILURE, "billiard.exceptions", "SoftTimeLimitExceeded", NULL);
+    else if (outcome->ending == WFI_CALL_CANCELED && wfi_load(&job->entry.signum))
+        wfi_job_fail(job, WFI_STATE_REVOKED, "celery.exceptions", "TaskRevokedError", "terminated");
+    else
+        wfi_job_end(job, outcome);
 }
 
 static bool choose(enum wf_celery_choice choice, bool option)
@@ -187,22 +168,6 @@ static void run_call(struct wfi_job *job, const struct wf_task_type *type)
     wfi_outcome_fini(&outcome);
 }
 
-static bool asks_for(const struct wfi_json_piece *piece)
-{
-    return !wfi_json_piece_is_null(piece) &&
-           !(wf_json_type(piece->value) == WF_JSON_ARRAY && wf_json_count(piece->value) == 0);
-}
-
-/* What of the canvas the message asks for; NULL: nothing. */
-static const char *canvas_of(const struct wfi_message *m)
-{
-    return asks_for(&m->callbacks)  ? "callbacks (link)"
-           : asks_for(&m->errbacks) ? "errbacks (link_error)"
-           : asks_for(&m->chain)    ? "a chain"
-           : asks_for(&m->chord)    ? "a chord"
-                                    : NULL;
-}
-
 /* With a slot. */
 static void run(struct wfi_job *job, const struct wf_task_type *type)
 {
@@ -214,10 +179,6 @@ static void run(struct wfi_job *job, const struct wf_task_type *type)
     if (err == WFI_MESSAGE_FAIL) {
         exc = job->in.exc_type;
         module = job->in.exc_module;
-    } else if (!err && canvas_of(&job->in.message)) {
-        exc = "NotImplementedError";
-        err = wf_error_set(&error, -ENOTSUP, "this worker does not carry out %s",
-                           canvas_of(&job->in.message));
     }
     if (!err)
         run_call(job, type);
@@ -251,14 +212,32 @@ static int wait_for_eta(struct wfi_job *job)
     return err;
 }
 
+/* Its message is done with, or goes back. Shielded. */
+static void finish(struct wfi_job *job)
+{
+    if (!job->undone || !job->message) {
+        wfi_job_acknowledge(job);
+        return;
+    }
+    (void)wf_sleep(wf_after(WFI_PAUSE_NS));
+    (void)wfi_broker_give_back(job->worker->broker, job->message, false,
+                               wf_after(WFI_GIVE_BACK_NS));
+    job->message = NULL;
+    wfi_store(&job->entry.is_done, true);
+    give_permit_up(job);
+}
+
 /* Ends a message without its task. */
 static void refuse(struct wfi_job *job, enum wfi_task_state state, const char *type,
                    const char *text)
 {
     begin(job);
     WF_SHIELD(WF_FOREVER) {
+        int err = wf_semaphore_acquire(&job->worker->refusing, 1, WF_FOREVER);
+        wfi_assert(!err, "a message that is begun is shielded");
         wfi_job_fail(job, state, "celery.exceptions", type, text);
-        wfi_job_acknowledge(job);
+        (void)wf_semaphore_release(&job->worker->refusing, 1);
+        finish(job);
     }
 }
 
@@ -333,7 +312,7 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
     begin(job);
     WF_SHIELD(WF_FOREVER) {
         run(job, offer->type);
-        wfi_job_acknowledge(job);
+        finish(job);
     }
     return 0;
 }
@@ -350,8 +329,11 @@ void wfi_job_start(struct wfi_worker *worker, struct wfi_broker_message *message
         (void)wf_semaphore_release(&worker->prefetch, 1);
         return;
     }
-    *job = (struct wfi_job){
-        .worker = worker, .message = message, .number = number, .has_permit = true};
+    *job = (struct wfi_job){.worker = worker,
+                            .message = message,
+                            .queue = message->queue,
+                            .number = number,
+                            .has_permit = true};
     wfi_fetch_add(&worker->not_begun, 1);
     (void)wfi_celery_message_go(worker->scope, job); /* refused, it is settled */
 }

@@ -10,8 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "celery/moment.h"
-
 /* As Celery has it; the value as JSON, cut. */
 static void say_succeeded(struct wfi_job *job, const struct wfi_json_piece *result)
 {
@@ -26,36 +24,28 @@ static void say_succeeded(struct wfi_job *job, const struct wfi_json_piece *resu
                    len ? result->text : "", len < 300 ? "" : "...");
 }
 
-static void put(struct wfi_job *job, enum wfi_task_state state, const struct wfi_json_piece *result)
+static bool is_ignored(const struct wfi_job *job, enum wfi_task_state state)
 {
-    struct wfi_worker *worker = job->worker;
-    const struct wfi_message *m = &job->in.message;
-    struct wf_error error = {0};
-    char date[WFI_MOMENT_BYTES];
-    struct wfi_result meta = {.state = state,
-                              .result = *result,
-                              .task_id = m->id,
-                              .reply_to = m->properties.reply_to,
-                              .group_id = m->group,
-                              .parent_id = m->parent_id};
-    if (wfi_state_is_final(state)) {
-        wfi_moment_write(wfi_worker_now_us(), false, date);
-        meta.date_done = date;
-    }
-    int err = wfi_store_result(worker->store, &meta, WF_FOREVER, &error);
-    if (err)
-        wfi_worker_say(worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
-                       m->task, m->id, error.text[0] ? error.text : wf_strerror(err));
+    const struct wfi_offer *offer = job->entry.offer;
+    const struct wf_celery_task *celery = offer ? offer->type->celery : NULL;
+    const bool ignored = job->in.message.ignore_result || (celery && celery->ignore_result);
+    return ignored && !(state == WFI_STATE_FAILURE && celery && celery->store_errors);
 }
 
-void wfi_job_store(struct wfi_job *job, enum wfi_task_state state,
-                   const struct wfi_json_piece *result)
+int wfi_job_store(struct wfi_job *job, const struct wfi_result *result, struct wf_error *reterr)
 {
-    if (state == WFI_STATE_SUCCESS)
-        say_succeeded(job, result);
-    if (job->worker->store && !job->in.message.ignore_result)
-        put(job, state, result);
-    wfi_events_stored(job, state, result, NULL);
+    struct wfi_result meta = *result;
+    meta.task_id = job->in.message.id;
+    meta.reply_to = job->in.message.properties.reply_to;
+    meta.group_id = job->in.message.group;
+    meta.parent_id = job->in.message.parent_id;
+    if (meta.state == WFI_STATE_SUCCESS)
+        say_succeeded(job, &meta.result);
+    int err = 0;
+    if (!is_ignored(job, meta.state))
+        err = wfi_follow_store(&job->worker->follow, &meta, reterr);
+    wfi_events_stored(job, meta.state, &meta.result, meta.traceback);
+    return err;
 }
 
 /* Stores what was written. */
@@ -68,7 +58,7 @@ static void wfi_job_store_written(struct wfi_job *job, enum wfi_task_state state
         wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
                        job->in.message.task, job->in.message.id, wf_strerror(err));
     else
-        wfi_job_store(job, state, &piece);
+        wfi_job_failed(job, state, &piece, NULL);
 }
 
 void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *module,
@@ -93,7 +83,7 @@ void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
                    "Task %.100s[%.100s] %s: %s", job->in.message.task, job->in.message.id,
                    state == WFI_STATE_REVOKED ? "is revoked" : "failed",
                    error->text[0] ? error->text : wf_strerror(error->code));
-    wfi_job_store(job, state, &outcome->result);
+    wfi_job_failed(job, state, &outcome->result, outcome);
 }
 
 void wfi_job_fail_for_time(struct wfi_job *job, double hard_s)
@@ -116,10 +106,19 @@ void wfi_job_fail_for_time(struct wfi_job *job, double hard_s)
 
 void wfi_job_store_started(struct wfi_job *job)
 {
+    struct wfi_result result = {.state = WFI_STATE_STARTED};
+    struct wf_error error = {0};
     struct wf_json_writer *w;
-    if (wfi_message_writer_create(&w))
+    int err = wfi_message_writer_create(&w);
+    if (err)
         return;
     wfi_result_write_started(w, getpid(), job->worker->name);
-    wfi_job_store_written(job, WFI_STATE_STARTED, w);
+    err = wf_json_writer_text(w, &result.result.text, &result.result.len);
+    if (!err)
+        err = wfi_job_store(job, &result, &error);
+    if (err)
+        wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: STARTED is lost: %s",
+                       job->in.message.task, job->in.message.id,
+                       error.text[0] ? error.text : wf_strerror(err));
     wf_json_writer_destroy(w);
 }

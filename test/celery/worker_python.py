@@ -169,8 +169,6 @@ class Values(Case):
         self.assertIn("no.such.task", str(caught.exception))
         with self.assertRaises(celery.exceptions.NotRegistered):
             self.get("wfi_celery_serve", 1)
-        with self.assertRaises(NotImplementedError):
-            self.get("add", 1, 2, link=celery.signature("add", (3,), app=self.app))
         self.assertIn("no.such.task", self.stop(worker))
 
     def test_what_is_no_message_is_dropped(self):
