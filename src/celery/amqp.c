@@ -718,24 +718,39 @@ void wfi_amqp_delivery_destroy(struct wfi_amqp_delivery *delivery)
     wfi_free(delivery);
 }
 
+/* Waits until there is a delivery. Under the lock. */
+static int wait_for_delivery(struct wfi_amqp *amqp, wf_deadline deadline, struct wf_error *reterr)
+{
+    int err = 0;
+    while (!err && wfi_list_empty(&amqp->deliveries))
+        err = wait_a_bit(amqp, deadline);
+    if (!wfi_list_empty(&amqp->deliveries))
+        return 0;
+    return err == wfi_load(&amqp->broken) ? tell_broken(amqp, reterr)
+                                          : wf_error_set(reterr, err, NULL);
+}
+
 int wfi_amqp_receive(struct wfi_amqp *amqp, struct wfi_amqp_delivery **ret_delivery,
                      wf_deadline deadline, struct wf_error *reterr)
 {
-    int err = 0;
     lock(amqp);
-    struct wfi_link *link = wfi_list_pop_front(&amqp->deliveries);
-    while (!link && !err) {
-        err = wait_a_bit(amqp, deadline);
-        link = wfi_list_pop_front(&amqp->deliveries);
-    }
-    if (link)
-        *ret_delivery = wfi_container_of(link, struct wfi_amqp_delivery, link);
-    else if (err == wfi_load(&amqp->broken))
-        err = tell_broken(amqp, reterr);
-    else
-        wf_error_set(reterr, err, NULL);
+    int err = wait_for_delivery(amqp, deadline, reterr);
+    if (!err)
+        *ret_delivery =
+            wfi_container_of(wfi_list_pop_front(&amqp->deliveries), struct wfi_amqp_delivery, link);
     unlock(amqp);
-    return link ? 0 : err;
+    return err;
+}
+
+int wfi_amqp_receive_all(struct wfi_amqp *amqp, struct wfi_list *list, wf_deadline deadline,
+                         struct wf_error *reterr)
+{
+    lock(amqp);
+    int err = wait_for_delivery(amqp, deadline, reterr);
+    for (struct wfi_link *link; !err && (link = wfi_list_pop_front(&amqp->deliveries));)
+        wfi_list_push_back(list, link);
+    unlock(amqp);
+    return err;
 }
 
 /* A method without an answer. */

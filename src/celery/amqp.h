@@ -123,6 +123,10 @@ void wfi_amqp_delivery_destroy(struct wfi_amqp_delivery *delivery);
 int wfi_amqp_receive(struct wfi_amqp *amqp, struct wfi_amqp_delivery **ret_delivery,
                      wf_deadline deadline, struct wf_error *reterr);
 
+/* The same for all that have come: waits for the first, and puts them behind `list`, by `link`. */
+int wfi_amqp_receive_all(struct wfi_amqp *amqp, struct wfi_list *list, wf_deadline deadline,
+                         struct wf_error *reterr);
+
 /* These two only send, and return 0, or the error with which the connection broke, or -ENOMEM. */
 int wfi_amqp_ack(struct wfi_amqp *amqp, uint64_t tag, struct wf_error *reterr);
 int wfi_amqp_reject(struct wfi_amqp *amqp, uint64_t tag, bool requeue, struct wf_error *reterr);

@@ -330,38 +330,66 @@ static void note_canceled(struct amqp_side *side, const char *consumer)
     wf_event_set(&side->to_send);
 }
 
-/* Takes over the delivery. */
-static int receive(struct amqp_side *side, struct wfi_amqp_delivery *delivery)
+/* Makes a message of a delivery, which it takes over, and puts it behind `fresh`. */
+static int make_message(struct wfi_amqp_delivery *delivery, struct wfi_list *fresh)
 {
     struct message *message;
-    if (delivery->canceled) {
-        note_canceled(side, delivery->consumer);
-        wfi_amqp_delivery_destroy(delivery);
-        return 0;
-    }
-    if (strcmp(delivery->consumer, CONTROL_CONSUMER) == 0) {
-        give_to_control(side, delivery);
-        return 0;
-    }
     while (!(message = wfi_zalloc(sizeof *message)))
         if (wf_sleep(wf_after(PAUSE_NS))) {
             wfi_amqp_delivery_destroy(delivery);
             return -ECANCELED; /* the connection ends, and the server gives it to another */
         }
     message->delivery = delivery;
-    lock(side);
-    struct queue *queue = find_consumer(side, delivery->consumer);
+    wfi_list_push_back(fresh, &message->base.link);
+    return 0;
+}
+
+/* Under the lock. Returns whether it is one for the worker. */
+static bool file_message(struct amqp_side *side, struct message *message)
+{
+    struct queue *queue = find_consumer(side, message->delivery->consumer);
+    const bool wanted = queue && !queue->removed;
     wfi_list_push_back(&side->live, &message->live);
     message->queue = queue;
     message->base.queue = queue ? queue->queue.name : "";
-    const bool wanted = queue && !queue->removed;
     if (wanted)
         wfi_list_push_back(&side->ready, &message->base.link);
     else
         settle_locked(side, message, WFI_AMQP_REQUEUE);
+    return wanted;
+}
+
+/* Takes over the deliveries. */
+static int receive(struct amqp_side *side, struct wfi_list *deliveries)
+{
+    struct wfi_list fresh = {0};
+    bool wanted = false, unwanted = false;
+    int err = 0;
+    for (struct wfi_link *link; (link = wfi_list_pop_front(deliveries));) {
+        struct wfi_amqp_delivery *delivery = wfi_container_of(link, struct wfi_amqp_delivery, link);
+        if (delivery->canceled) {
+            note_canceled(side, delivery->consumer);
+            wfi_amqp_delivery_destroy(delivery);
+        } else if (strcmp(delivery->consumer, CONTROL_CONSUMER) == 0) {
+            give_to_control(side, delivery);
+        } else if (err) {
+            wfi_amqp_delivery_destroy(delivery);
+        } else {
+            err = make_message(delivery, &fresh);
+        }
+    }
+    lock(side);
+    for (struct wfi_link *link; (link = wfi_list_pop_front(&fresh));)
+        if (file_message(side, message_of(link)))
+            wanted = true;
+        else
+            unwanted = true;
     unlock(side);
-    wf_event_set(wanted ? &side->arrived : &side->to_send);
-    return 0;
+    if (wanted)
+        wf_event_set(&side->arrived);
+    if (unwanted)
+        wf_event_set(&side->to_send);
+    return err;
 }
 
 int wfi_amqp_receiver(struct wf_task *self, struct amqp_side *side, struct wfi_amqp *amqp,
@@ -371,10 +399,10 @@ int wfi_amqp_receiver(struct wf_task *self, struct amqp_side *side, struct wfi_a
     int err = 0;
     (void)ret;
     while (!err) {
-        struct wfi_amqp_delivery *delivery;
-        err = wfi_amqp_receive(amqp, &delivery, WF_FOREVER, &error);
+        struct wfi_list deliveries = {0};
+        err = wfi_amqp_receive_all(amqp, &deliveries, WF_FOREVER, &error);
         if (!err)
-            err = receive(side, delivery);
+            err = receive(side, &deliveries);
     }
     return err == -ECANCELED ? err : wf_task_fail_with(self, &error);
 }
@@ -558,6 +586,7 @@ int wfi_amqp_sender(struct wf_task *self, struct amqp_side *side, struct wfi_amq
         if (err)
             return err;
         wf_event_clear(&side->to_send);
+        wf_yield(); /* others that are about to acknowledge go out in the same write */
     }
 }
 WF_TASK_DEFINE(wfi_amqp_sender)
