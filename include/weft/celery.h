@@ -33,6 +33,7 @@
 #define WEFT_CELERY_H
 
 #include <weft/celery_task.h>
+#include <weft/event.h>
 #include <weft/executor.h>
 
 WF_BEGIN_DECLS
@@ -82,6 +83,15 @@ struct wf_celery_worker_options {
                               shortest that any worker has counts. */
     int64_t restore_ns;    /* how often to look for such messages; 0: 10 s */
 
+    /* When this event is set, the shutdown is a cold one: tasks that run are not waited for. The
+     * messages of those that are acknowledged late go back to their queues, processes are killed,
+     * other tasks are asked to stop. NULL: there is none. */
+    struct wf_event *quit;
+    /* Called then, when all messages are back that are to go back. What runs in threads may still
+     * do so; the program may exit. By a fiber; may be NULL. */
+    void (*quitted)(void *arg);
+    void *quitted_arg;
+
     const char *name; /* of this worker among others; NULL: "celery@" and the host's name */
 
     bool events;       /* tell what happens to tasks from the start (-E); else once it is asked */
@@ -114,6 +124,7 @@ struct wf_celery_worker_options {
  *
  * Returns 0 after a shutdown that remote control asked for, which is a warm one, or
  *   -ECANCELED     the caller was cancelled; the shutdown is complete
+ *   -EINTR         the shutdown was a cold one, and what ran has ended
  *   -EINVAL        an address is malformed, a number negative, or the caller is no fiber
  *   -ENOTSUP       an address of something else than Redis, or with TLS
  *   -EACCES        Redis wants another user or password

@@ -189,7 +189,8 @@ static void give_back(struct wfi_worker *worker)
         wfi_assert(!err, "the end of a worker is shielded");
     }
     for (struct wfi_job *job; (job = youngest(worker)); count++) {
-        failed += wfi_broker_give_back(worker->broker, job->message, true, deadline) != 0;
+        failed += wfi_broker_give_back(worker->broker, wfi_exchange(&job->message, NULL), true,
+                                       deadline) != 0;
         wfi_job_destroy(job);
     }
     if (count)
@@ -229,6 +230,7 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
     struct wf_future *keep = wfi_celery_keep_submit(wf_task_executor(self), worker).future;
     struct wf_future *tell = wfi_events_start(worker, wf_task_executor(self));
+    struct wf_future *quit = wfi_worker_watch_quit(worker, wf_task_executor(self));
     (void)ret;
     worker->scope = scope;
     wfi_store(&worker->not_begun, 1);
@@ -242,8 +244,10 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     WF_SHIELD(WF_FOREVER) {
         give_back(worker);
     }
+    wf_event_set(&worker->given_back);
     /* Of its own accord the scope fails only when there is no memory to start a child. */
     const bool no_memory = wf_scope_close(scope, &error) == -ENOMEM;
+    wfi_worker_end_quit(quit);
     wfi_events_end(worker);
     WF_SHIELD(WF_FOREVER) {
         (void)wf_future_result(&tell, &none, WF_FOREVER, &refused);
@@ -258,6 +262,8 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     }
     if (no_memory)
         return wf_task_fail_with(self, &error);
+    if (wfi_load(&worker->cold))
+        return wf_task_fail(self, -EINTR, "a cold shutdown");
     if (!ever_connected && !worker->asked_to_stop &&
         (!worker->broker_err || worker->broker_err == -ECANCELED))
         return fail_to_connect(worker, self);
@@ -375,6 +381,7 @@ static void destroy(struct wfi_worker *worker)
     wfi_jobs_fini(worker);
     wf_mutex_fini(&worker->lock);
     wf_event_fini(&worker->wake);
+    wf_event_fini(&worker->given_back);
     wfi_free(worker);
 }
 
@@ -425,6 +432,7 @@ int wf_celery_worker_run(const struct wf_celery_worker_options *options, struct 
     worker->connect_until = wf_after(options->connect_ns);
     wf_mutex_init(&worker->lock);
     wf_event_init(&worker->wake);
+    wf_event_init(&worker->given_back);
     wfi_jobs_init(worker);
     worker->started_ns = wf_now();
     name_it(worker);

@@ -7,6 +7,7 @@
  *   worker_jobs.c     which there are, and what is known of tasks
  *   worker_result.c   what is stored of its end
  *   worker_follow.c   what follows from it
+ *   worker_quit.c     the cold shutdown
  *   worker_pool.c     where tasks run, and how many at a time
  *   worker_control.c  requests of remote control
  *   worker_events.c   what those who watch are told
@@ -63,6 +64,8 @@ struct wfi_worker {
     WFI_ATOMIC(bool) stopping;    /* see worker.c, as for the next two */
     WFI_ATOMIC(size_t) not_begun; /* messages, and consume */
     struct wf_event wake;         /* serve */
+    WFI_ATOMIC(bool) cold;        /* see worker_quit.c */
+    struct wf_event given_back;   /* what had not begun */
     struct wf_mutex lock;
     struct wfi_list left; /* jobs that were not begun; under the lock */
     struct wfi_jobs jobs; /* under the lock */
@@ -79,7 +82,9 @@ struct wfi_worker {
 struct wfi_job {
     struct wfi_link link; /* in `left` */
     struct wfi_worker *worker;
-    struct wfi_broker_message *message; /* NULL once it is acknowledged or given back */
+    /* NULL once it is acknowledged or given back: also by worker_quit.c, which then abandons it */
+    WFI_ATOMIC(struct wfi_broker_message *) message;
+    WFI_ATOMIC(bool) abandoned;
     struct wfi_message_in in;
     uint64_t number; /* in the order in which they were taken */
     bool begun, has_permit, has_slot;
@@ -110,6 +115,12 @@ void wfi_worker_stop(struct wfi_worker *worker);
 
 /* Somebody fewer that is not begun. */
 void wfi_worker_count_begun(struct wfi_worker *worker);
+
+/* ---- worker_quit.c ---- */
+
+/* Waits for options->quit, on `on`; NULL where there is none. And ends that. */
+struct wf_future *wfi_worker_watch_quit(struct wfi_worker *worker, struct wf_executor *on);
+void wfi_worker_end_quit(struct wf_future *watch);
 
 /* ---- worker_pool.c ---- */
 
@@ -143,6 +154,9 @@ int wfi_job_store(struct wfi_job *job, const struct wfi_result *result, struct w
 
 /* A failure to do so is logged, and that is all. */
 void wfi_job_store_started(struct wfi_job *job);
+
+/* Stores a state of the task's own; for struct wfi_call. */
+int wfi_job_update(void *job, const char *state, const struct wfi_json_piece *meta);
 
 /* Ends a job with an exception, as FAILURE or REVOKED: with a text or none, of a call, of a hard
  * limit. */

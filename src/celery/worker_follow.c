@@ -47,7 +47,7 @@ static const char *text_of(const struct wf_error *error, int err)
 /* Is the rest left to another? */
 static bool leave(struct wfi_job *job, int err, const struct wf_error *error)
 {
-    if (!err || !job->message || wfi_follow_is_hopeless(err))
+    if (!err || !wfi_load(&job->message) || wfi_follow_is_hopeless(err))
         return false;
     wfi_worker_say(job->worker, WF_CELERY_ERROR,
                    "Task %.100s[%.100s] goes back to its queue, as its end cannot be told: %s",
@@ -253,7 +253,7 @@ static bool goes_back_when_lost(struct wfi_job *job)
 {
     const struct wfi_offer *offer = job->entry.offer;
     const struct wf_celery_task *celery = offer ? offer->type->celery : NULL;
-    if (!celery || !celery->reject_on_worker_lost || !job->message)
+    if (!celery || !celery->reject_on_worker_lost || !wfi_load(&job->message))
         return false;
     wfi_worker_say(job->worker, WF_CELERY_ERROR,
                    "Task %.100s[%.100s] goes back to its queue: its process has died",

@@ -40,11 +40,11 @@ void wfi_job_acknowledge(struct wfi_job *job)
 {
     if (job->undone)
         return; /* it goes back in the end */
-    if (job->message && job->rejected)
-        wfi_broker_reject(job->worker->broker, job->message);
-    else if (job->message)
-        wfi_broker_acknowledge(job->worker->broker, job->message);
-    job->message = NULL;
+    struct wfi_broker_message *message = wfi_exchange(&job->message, NULL);
+    if (message && job->rejected)
+        wfi_broker_reject(job->worker->broker, message);
+    else if (message)
+        wfi_broker_acknowledge(job->worker->broker, message);
     wfi_store(&job->entry.is_done, true);
     give_permit_up(job);
 }
@@ -69,7 +69,7 @@ static void settle(void *args)
     wfi_jobs_remove(job);
     give_slot_up(job);
     give_permit_up(job);
-    if (job->begun || !job->message) {
+    if (job->begun || !wfi_load(&job->message)) {
         const bool begun = job->begun;
         wfi_job_destroy(job);
         if (!begun)
@@ -125,9 +125,21 @@ static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
     return false;
 }
 
+/* In a cold shutdown: is the end of the task another's, or nobody's? */
+static bool is_left(struct wfi_job *job, const struct wfi_outcome *outcome)
+{
+    if (!wfi_load(&job->worker->cold))
+        return false;
+    const bool gave_up = outcome->ending == WFI_CALL_CANCELED || outcome->ending == WFI_CALL_LOST;
+    job->undone |= gave_up;
+    return gave_up || wfi_load(&job->abandoned);
+}
+
 /* What follows from the end of a task. */
 static void follow(struct wfi_job *job, const struct wfi_outcome *outcome, bool soft)
 {
+    if (is_left(job, outcome))
+        return;
     if (outcome->ending == WFI_CALL_CANCELED && soft)
         wfi_job_fail(job, WFI_STATE_FAILURE, "billiard.exceptions", "SoftTimeLimitExceeded", NULL);
     else if (outcome->ending == WFI_CALL_CANCELED && wfi_load(&job->entry.signum))
@@ -147,8 +159,14 @@ static void run_call(struct wfi_job *job, const struct wf_task_type *type)
     static const struct wf_celery_task none;
     struct wfi_worker *worker = job->worker;
     const struct wf_celery_task *celery = type->celery ? type->celery : &none;
-    struct wfi_call call = {
-        .on = wfi_load(&worker->pool), .type = type, .in = &job->in, .worker = worker->name};
+    struct wfi_call call = {.on = wfi_load(&worker->pool),
+                            .type = type,
+                            .in = &job->in,
+                            .worker = worker->name,
+                            .queue = job->queue,
+                            .update = wfi_job_update,
+                            .arg = job,
+                            .states = worker->states};
     struct wfi_outcome outcome;
     bool soft = false;
     if (!choose(celery->acks_late, worker->options->acks_late))
@@ -215,14 +233,13 @@ static int wait_for_eta(struct wfi_job *job)
 /* Its message is done with, or goes back. Shielded. */
 static void finish(struct wfi_job *job)
 {
-    if (!job->undone || !job->message) {
+    struct wfi_broker_message *message = job->undone ? wfi_exchange(&job->message, NULL) : NULL;
+    if (!message) {
         wfi_job_acknowledge(job);
         return;
     }
     (void)wf_sleep(wf_after(WFI_PAUSE_NS));
-    (void)wfi_broker_give_back(job->worker->broker, job->message, false,
-                               wf_after(WFI_GIVE_BACK_NS));
-    job->message = NULL;
+    (void)wfi_broker_give_back(job->worker->broker, message, false, wf_after(WFI_GIVE_BACK_NS));
     wfi_store(&job->entry.is_done, true);
     give_permit_up(job);
 }
@@ -246,7 +263,7 @@ static void drop(struct wfi_job *job, const struct wf_error *error)
 {
     begin(job);
     wfi_worker_say(job->worker, WF_CELERY_ERROR, "a message of queue %.100s is dropped: %s",
-                   job->message->queue, error->text);
+                   job->queue, error->text);
     wfi_job_acknowledge(job);
 }
 
@@ -257,9 +274,8 @@ static void pass_on(struct wfi_job *job)
     wfi_worker_say(job->worker, WF_CELERY_ERROR, "out of memory: a message goes back to its queue");
     WF_SHIELD(WF_FOREVER) {
         (void)wf_sleep(wf_after(WFI_PAUSE_NS));
-        (void)wfi_broker_give_back(job->worker->broker, job->message, false,
+        (void)wfi_broker_give_back(job->worker->broker, wfi_exchange(&job->message, NULL), false,
                                    wf_after(WFI_GIVE_BACK_NS));
-        job->message = NULL;
     }
 }
 
@@ -269,7 +285,7 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
     const struct wfi_message *m = &job->in.message;
     struct wf_error error = {0};
     (void)self, (void)ret;
-    int fate = wfi_broker_read(worker->broker, job->message, &job->in, &error);
+    int fate = wfi_broker_read(worker->broker, wfi_load(&job->message), &job->in, &error);
     if (fate == -ENOMEM) {
         pass_on(job);
         return 0;

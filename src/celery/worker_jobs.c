@@ -206,7 +206,7 @@ void wfi_jobs_run(struct wfi_job *job, struct wf_future *running)
 {
     wfi_worker_lock(job->worker);
     job->entry.running = running;
-    if (running && wfi_load(&job->entry.signum))
+    if (running && (wfi_load(&job->entry.signum) || wfi_load(&job->worker->cold)))
         (void)wf_processes_kill_task(running); /* it was to be ended before it began */
     wfi_worker_unlock(job->worker);
 }

@@ -122,3 +122,16 @@ void wfi_job_store_started(struct wfi_job *job)
                        error.text[0] ? error.text : wf_strerror(err));
     wf_json_writer_destroy(w);
 }
+
+int wfi_job_update(void *arg, const char *state, const struct wfi_json_piece *meta)
+{
+    struct wfi_job *job = arg;
+    struct wf_error error = {0};
+    const struct wfi_result result = {.state = WFI_STATE_OTHER, .status = state, .result = *meta};
+    const int err = wfi_job_store(job, &result, &error);
+    if (err)
+        wfi_worker_say(job->worker, WF_CELERY_ERROR,
+                       "Task %.100s[%.100s]: its state %.40s is lost: %s", job->in.message.task,
+                       job->in.message.id, state, error.text[0] ? error.text : wf_strerror(err));
+    return err;
+}

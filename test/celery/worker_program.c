@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,13 +139,32 @@ static void print(void *arg, enum wf_celery_level level, const char *line)
 struct words {
     int count;
     char **words;
+    struct wf_event quit;
 };
+
+static enum wf_main_signal on_signal(void *arg, int signo)
+{
+    struct words *words = arg;
+    if (signo != SIGQUIT)
+        return WF_MAIN_CANCEL;
+    wf_event_set(&words->quit);
+    return WF_MAIN_PASS;
+}
+
+static void quitted(void *arg)
+{
+    (void)arg;
+    _Exit(1);
+}
 
 static int root(void *arg)
 {
-    const struct words *given = arg;
-    struct wf_celery_worker_options options = {
-        .broker = given->words[1], .log = print, .restore_ns = WF_MILLISECONDS(200)};
+    struct words *given = arg;
+    struct wf_celery_worker_options options = {.broker = given->words[1],
+                                               .log = print,
+                                               .restore_ns = WF_MILLISECONDS(200),
+                                               .quit = &given->quit,
+                                               .quitted = quitted};
     const char *queue = NULL;
     bool fibers = false;
     struct wf_error error = {0};
@@ -191,12 +211,14 @@ static int root(void *arg)
 
 int main(int argc, char **argv)
 {
-    struct words words = {argc, argv};
+    struct words words = {.count = argc, .words = argv};
     struct wf_error error = {0};
     if (argc < 2)
         return 2;
-    int status =
-        wf_main(&(struct wf_main_options){.drain_ns = WF_SECONDS(60)}, root, &words, &error);
+    wf_event_init(&words.quit);
+    int status = wf_main(&(struct wf_main_options){.drain_ns = WF_SECONDS(60), .signal = on_signal},
+                         root, &words, &error);
+    wf_event_fini(&words.quit);
     if (status < 0)
         fprintf(stderr, "E %s\n", error.text);
     return status < 0 ? 1 : status;
