@@ -20,11 +20,11 @@
  * connection breaks.
  *
  * What is carried out: args and kwargs bound to the parameters of a WF_TASK, results and failures
- * as Python's exceptions, ignore_result, eta and countdown, expires, time limits (cooperative: the
- * task is asked to stop), acknowledgement early or late, warm shutdown; callbacks, errbacks,
- * chains, groups and chords, also where some of their tasks run in Python's workers; retries and
- * replacing (weft/celery_task.h); events and remote control, so that `celery status`, `inspect`,
- * `control` and `events` work on it.
+ * as Python's exceptions, ignore_result, eta and countdown, expires, time limits (a task is asked
+ * to stop, and where it has a process, killed at last), acknowledgement early or late, warm and
+ * cold shutdown; callbacks, errbacks, chains, groups and chords, also where some of their tasks run
+ * in Python's workers; retries and replacing (weft/celery_task.h); events and remote control, so
+ * that `celery status`, `inspect`, `control` and `events` work on it.
  *
  * RabbitMQ is a broker, too, and rpc:// a way for results; chords need Redis as the store of
  * results, since their parts are counted there.

@@ -67,7 +67,11 @@ class PythonWorker:
 
     def close(self):
         self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(PATIENCE_S)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:  # a signal at the wrong moment is lost on it
+            self.process.kill()
+            self.process.wait(PATIENCE_S)
         self.folder.cleanup()
 
 
