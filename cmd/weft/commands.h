@@ -11,5 +11,6 @@ extern const struct command race_command;
 extern const struct command run_command;
 extern const struct command serve_command;
 extern const struct command site_command;
+extern const struct command worker_command;
 
 #endif

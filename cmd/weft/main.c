@@ -9,7 +9,10 @@
 #include "man.h"
 
 static const struct command *const commands[] = {
-    &crawl_command, &get_command, &race_command, &run_command, &serve_command, &site_command,
+    &crawl_command,  &get_command, &race_command, &run_command, &serve_command, &site_command,
+#if WEFT_HAVE_CELERY
+    &worker_command,
+#endif
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -58,6 +61,26 @@ static void occupy_standard_descriptors(void)
         close(fd);
 }
 
+/* Celery's word order, `weft -A tasks worker -l info`: the subcommand goes to the front. */
+static void put_command_first(int argc, char **argv)
+{
+    static const char *const with_value[] = {
+        "-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--workdir", "--config",
+    };
+    int at = 1;
+    while (at < argc && argv[at][0] == '-') {
+        const char *option = argv[at++];
+        for (size_t i = 0; i < sizeof(with_value) / sizeof(with_value[0]); i++)
+            if (strcmp(option, with_value[i]) == 0)
+                at++;
+    }
+    if (at >= argc || at == 1)
+        return;
+    char *name = argv[at];
+    memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof(argv[0]));
+    argv[1] = name;
+}
+
 int main(int argc, char **argv)
 {
     occupy_standard_descriptors();
@@ -66,6 +89,11 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *name = argv[1];
+    if (name[0] == '-' && strcmp(name, "--help") != 0 && strcmp(name, "-h") != 0 &&
+        strcmp(name, "--version") != 0) {
+        put_command_first(argc, argv);
+        name = argv[1];
+    }
     if (strcmp(name, "--version") == 0) {
         puts("weft " WEFT_VERSION);
         return EXIT_DONE;
@@ -85,8 +113,8 @@ int main(int argc, char **argv)
     if (!command)
         return unknown(name);
     if (help) {
-        options_print_help(command, stdout);
-        return EXIT_DONE;
+        char ask[] = "--help", *asking[] = {argv[2], ask, NULL};
+        return command->run(2, asking);
     }
     return command->run(argc - 1, argv + 1);
 }

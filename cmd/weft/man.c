@@ -70,7 +70,8 @@ static void put_option(const struct option_spec *spec, FILE *out)
 static void put_options(const struct command *command, FILE *out)
 {
     fputs(".SH OPTIONS\n", out);
-    for (const struct option_spec *spec = command->options; spec->name; spec++)
+    const struct option_spec *spec = command->list ? command->list() : command->options;
+    for (; spec->name; spec++)
         if (!spec->hidden)
             put_option(spec, out);
     fputs(".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nprint a summary of the options and exit.\n", out);

@@ -54,10 +54,11 @@ struct command {
     const char *summary;  /* one line, for the list of subcommands */
     const char *operands; /* "URL...", or "" when there are none */
     int operands_min;
-    int operands_max;                  /* -1: any number */
-    bool operands_end_options;         /* the first one: what follows is not this command's */
-    const struct option_spec *options; /* ended by one without a name */
-    const char *notes;                 /* what --help says after the options, or NULL */
+    int operands_max;                        /* -1: any number */
+    bool operands_end_options;               /* the first one: what follows is not this command's */
+    const struct option_spec *options;       /* ended by one without a name */
+    const struct option_spec *(*list)(void); /* or they are had here, by who prints them */
+    const char *notes;                       /* what --help says after the options, or NULL */
     int (*run)(int argc, char **argv);
 };
 

@@ -92,6 +92,10 @@ struct wf_celery_worker_options {
     void (*quitted)(void *arg);
     void *quitted_arg;
 
+    /* Of tasks that have none of their own, in seconds; 0: none. At the soft limit a task is asked
+     * to stop; the hard one is its end, where it runs in a process also that process's. */
+    double soft_time_limit_s, time_limit_s;
+
     const char *name; /* of this worker among others; NULL: "celery@" and the host's name */
 
     bool events;       /* tell what happens to tasks from the start (-E); else once it is asked */

@@ -142,7 +142,7 @@ struct wf_group {
 
 struct wf_route {
     const struct wf_group *group; /* NULL: none; read by wf_server_route only */
-    const char *method; /* NULL: any; a route for GET answers HEAD too */
+    const char *method;           /* NULL: any; a route for GET answers HEAD too */
 
     /* The pattern of the path, as weft/router.h has it: "/users/{id:uint}/photo". Where several
      * fit the more particular wins. wf_request_param has the values. In a group it is what follows

@@ -66,8 +66,8 @@ typedef struct wf_bytes {
     size_t len;
 } wf_bytes;
 
-struct wf_json;        /* a JSON document: weft/json.h */
-struct wf_celery_task; /* how a Celery worker runs a task: weft/celery_task.h */
+struct wf_json;         /* a JSON document: weft/json.h */
+struct wf_celery_task;  /* how a Celery worker runs a task: weft/celery_task.h */
 struct wf_celery_apply; /* how a task is sent to one: weft/celery_client.h */
 
 enum wf_param_kind {

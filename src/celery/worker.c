@@ -283,10 +283,9 @@ static void connection_lost(void *arg, const struct wf_error *error, int64_t pau
         wfi_worker_lock(worker);
         worker->connect_error = *error;
         wfi_worker_unlock(worker);
-        if (pause_ns >= wf_remaining(worker->connect_until)) {
+        if (pause_ns >= wf_remaining(worker->connect_until))
             wfi_worker_stop(worker);
-            return;
-        }
+        return;
     }
     wfi_worker_say(worker, WF_CELERY_ERROR, "broker: %s; connecting again in %g s", error->text,
                    (double)pause_ns / 1e9);

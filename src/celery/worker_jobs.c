@@ -41,12 +41,13 @@ static const struct wf_task_type *find_type(struct wfi_worker *worker, const cha
 
 static void take_options(struct wfi_worker *worker, struct wfi_offer *offer)
 {
-    const struct wf_celery_task *celery = offer->type->celery;
+    static const struct wf_celery_task none;
+    const struct wf_celery_worker_options *options = worker->options;
+    const struct wf_celery_task *celery = offer->type->celery ? offer->type->celery : &none;
     double per_s;
-    if (!celery)
-        return;
-    offer->hard_s = celery->time_limit_s;
-    offer->soft_s = celery->soft_time_limit_s;
+    offer->hard_s = celery->time_limit_s > 0 ? celery->time_limit_s : options->time_limit_s;
+    offer->soft_s =
+        celery->soft_time_limit_s > 0 ? celery->soft_time_limit_s : options->soft_time_limit_s;
     if (celery->rate_limit && !wfi_control_rate_text(celery->rate_limit, &per_s))
         wfi_jobs_set_rate(offer, per_s, celery->rate_limit);
     else if (celery->rate_limit)

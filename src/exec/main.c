@@ -48,9 +48,9 @@ struct main_state {
     int64_t drain_ns;
     enum wf_main_signal (*decide)(void *, int); /* NULL: by their number */
     struct wf_executor *on;                     /* under the lock; NULL before it exists */
-    WFI_ATOMIC(struct wf_future *) future; /* of the root task; NULL before it is submitted */
-    struct wf_scope *scope;                /* in its frame; under the lock */
-    struct wfi_cancel *waiting;            /* under the lock */
+    WFI_ATOMIC(struct wf_future *) future;      /* of the root task; NULL before it is submitted */
+    struct wf_scope *scope;                     /* in its frame; under the lock */
+    struct wfi_cancel *waiting;                 /* under the lock */
     struct wfi_signals *signals;
     struct wfi_thread thread;
     struct wfi_record *record; /* the thread's */
