@@ -36,13 +36,13 @@
  * `attempts` times in all. Of several answers to one part the first counts and no other; so map,
  * combine and reduce may run more often than once, and must do no harm then.
  *
- * On worker processes and on a cluster (weft/celery.h) inputs, pairs and results travel as they
- * are: as arguments and results of two tasks, word_count_map_part and word_count_reduce_part, which
- * the workers must have: their program or module has the WF_MAPREDUCE_DEFINE. Through a broker
- * bytes become base64, a third more of them; all of them pass through the broker once for each
- * direction, and through the caller. What one part is given or gives has to fit in the memory of
- * both ends and in one message of the broker (Redis: 512 MiB); a large input is better named by a
- * path that the workers can open than sent.
+ * On worker processes and on a cluster (weft/celery_executor.h) inputs, pairs and results travel as
+ * they are: as arguments and results of two tasks, word_count_map_part and word_count_reduce_part,
+ * which the workers must have: their program or module has the WF_MAPREDUCE_DEFINE. Through a
+ * broker bytes become base64, a third more of them; all of them pass through the broker once for
+ * each direction, and through the caller. What one part is given or gives has to fit in the memory
+ * of both ends and in one message of the broker (Redis: 512 MiB); a large input is better named by
+ * a path that the workers can open than sent.
  */
 #ifndef WEFT_MAPREDUCE_H
 #define WEFT_MAPREDUCE_H
@@ -82,9 +82,10 @@ struct wf_mapreduce_options {
     unsigned partitions; /* 0: as many as the executor has workers; at most 4,096 */
     unsigned ahead;      /* parts given out at a time; 0: two for each worker of the executor */
     int attempts;        /* how often a part is given out at most; 0: 4 */
-    /* A part of which nothing was heard for so long since it was given out counts as lost; should
-     * its answer come yet, it is taken. 0: none does. Where messages can be lost (a Redis that
-     * keeps nothing and is started again) this is what brings them back. */
+    /* A part of which nothing was heard for so long since it was given out counts as lost, what it
+     * waits for a worker included; should its answer come yet, it is taken. 0: none does. Where
+     * messages can be lost (a Redis that keeps nothing and is started again) this is what brings
+     * them back. */
     int64_t part_ns;
     size_t memory_max_bytes;  /* of pairs kept in memory, besides those of the parts given out; 0:
                                  64 MiB */

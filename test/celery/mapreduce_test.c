@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A map-reduce over two workers of Celery, each a process of its own: one of them is killed at its
- * work, and Redis is killed and started again. What comes out is exact all the same.
+ * work, and the broker is killed and started again. What comes out is exact all the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,7 @@
 #include <weft/mapreduce.h>
 #include <weft/thread.h>
 
+#include "rabbit_server.h"
 #include "redis_server.h"
 
 enum { PARTS = 60, KEYS = 7, DIES_AT = 10, BROKER_DIES_AT = 30 };
@@ -63,12 +64,44 @@ static void say(void *arg, enum wf_celery_level level, const char *line)
         fprintf(stderr, "%s\n", line);
 }
 
+/* A broker: a Redis, with what it is told; or a RabbitMQ, which brings results, too. */
+struct broker {
+    struct redis_server redis;
+    struct rabbit_server rabbit;
+    bool is_rabbit;
+    const char *const *options;
+};
+
+static bool start(struct broker *broker)
+{
+    return broker->is_rabbit ? rabbit_server_start(&broker->rabbit)
+                             : redis_server_start(&broker->redis, broker->options);
+}
+
+static void end(struct broker *broker)
+{
+    if (broker->is_rabbit)
+        rabbit_server_kill(&broker->rabbit);
+    else
+        redis_server_kill(&broker->redis);
+}
+
+static const char *url_of(const struct broker *broker)
+{
+    return broker->is_rabbit ? broker->rabbit.url : broker->redis.url;
+}
+
+static const char *results_of(const char *url)
+{
+    return strncmp(url, "amqp", 4) == 0 ? "rpc://" : url;
+}
+
 static int work(void *arg)
 {
     char *const *argv = arg;
     struct wf_error error = {0};
     struct wf_celery_worker_options options = {.broker = argv[2],
-                                               .backend = argv[2],
+                                               .backend = results_of(argv[2]),
                                                .name = argv[3],
                                                .concurrency = 2,
                                                .visibility_ns = WF_SECONDS(1),
@@ -95,10 +128,10 @@ static struct wf_child *start_worker(const char *url, const char *name)
 
 /* The inputs; the broker is killed when one of them is asked for, and started by another thread. */
 struct inputs {
-    struct redis_server *redis;
-    const char *const *redis_options;
+    struct broker *broker;
+    const char *folder;
     struct wf_thread *starter;
-    struct wf_event over; /* Redis ends with the thread that started it */
+    struct wf_event over; /* a broker ends with the thread that started it */
     int at;
     char text[256];
     bool started;
@@ -107,7 +140,7 @@ struct inputs {
 static int start_again(void *arg)
 {
     struct inputs *inputs = arg;
-    inputs->started = redis_server_start(inputs->redis, inputs->redis_options);
+    inputs->started = start(inputs->broker);
     return wf_event_wait(&inputs->over, WF_FOREVER);
 }
 
@@ -117,15 +150,14 @@ static int next_number(void *arg, wf_bytes *ret_input)
     if (inputs->at == PARTS)
         return 0;
     if (inputs->at == BROKER_DIES_AT && !inputs->starter) {
-        redis_server_kill(inputs->redis);
+        end(inputs->broker);
         int err = wf_thread_create(NULL, start_again, inputs, &inputs->starter, NULL);
         if (!err)
             err = wf_thread_start(inputs->starter);
         if (err)
             return err;
     }
-    int len =
-        snprintf(inputs->text, sizeof inputs->text, "%d %s", inputs->at++, inputs->redis->folder);
+    int len = snprintf(inputs->text, sizeof inputs->text, "%d %s", inputs->at++, inputs->folder);
     *ret_input = (wf_bytes){inputs->text, (size_t)len};
     return 1;
 }
@@ -149,22 +181,23 @@ static void check_sums(struct wf_mapreduce *result)
     assert_int_equal(wf_mapreduce_next(result, &key, &value, NULL), 0);
 }
 
-static uint64_t survives(const char *const *redis_options, int64_t part_ns)
+static uint64_t survives(struct broker *broker, int64_t part_ns)
 {
-    struct redis_server redis = {.folder = ""};
     struct wf_executor *on;
     struct wf_mapreduce *result;
     struct wf_mapreduce_counts counts;
     struct wf_error error = {0};
-    char mark[128];
-    assert_true(redis_server_start(&redis, redis_options));
-    struct wf_child *first = start_worker(redis.url, "first@here");
-    struct wf_child *second = start_worker(redis.url, "second@here");
+    char mark[128], folder[] = "/tmp/weft_mapreduce_test_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    assert_true(start(broker));
+    const char *url = url_of(broker);
+    struct wf_child *first = start_worker(url, "first@here");
+    struct wf_child *second = start_worker(url, "second@here");
     const struct wf_celery_options celery = {
-        .broker = redis.url, .backend = redis.url, .workers = 4};
+        .broker = url, .backend = results_of(url), .workers = 4};
     assert_int_equal(wf_celery_create(&celery, &on, &error), 0);
 
-    struct inputs inputs = {.redis = &redis, .redis_options = redis_options};
+    struct inputs inputs = {.broker = broker, .folder = folder};
     wf_event_init(&inputs.over);
     const struct wf_mapreduce_options options = {
         .part_ns = part_ns, .partitions = 3, .attempts = 20};
@@ -181,13 +214,14 @@ static uint64_t survives(const char *const *redis_options, int64_t part_ns)
     wf_mapreduce_close(result);
 
     /* One is gone, and nobody but itself was asked to go. */
-    struct wf_exit end;
-    snprintf(mark, sizeof mark, "%s/killed", redis.folder);
+    struct wf_exit exit;
+    snprintf(mark, sizeof mark, "%s/killed", folder);
     assert_int_equal(unlink(mark), 0);
-    const bool first_died = wf_child_wait(first, &end, WF_NOW) == 0;
-    const bool second_died = wf_child_wait(second, &end, WF_NOW) == 0;
+    assert_int_equal(rmdir(folder), 0);
+    const bool first_died = wf_child_wait(first, &exit, WF_NOW) == 0;
+    const bool second_died = wf_child_wait(second, &exit, WF_NOW) == 0;
     assert_true(first_died != second_died);
-    assert_int_equal(end.signal, SIGKILL);
+    assert_int_equal(exit.signal, SIGKILL);
 
     wf_executor_destroy(on);
     wf_child_stop(first, WF_SECONDS(10), NULL);
@@ -199,7 +233,8 @@ static uint64_t survives(const char *const *redis_options, int64_t part_ns)
     wf_thread_destroy(inputs.starter);
     wf_event_fini(&inputs.over);
     assert_true(inputs.started);
-    redis_server_stop(&redis);
+    redis_server_stop(&broker->redis);
+    rabbit_server_stop(&broker->rabbit);
     return counts.lost;
 }
 
@@ -209,14 +244,26 @@ static void a_worker_and_a_broker_that_keeps_its_data_are_lost(void **state)
 {
     (void)state;
     static const char *const options[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
-    assert_int_equal(survives(options, 0), 0);
+    struct broker broker = {.options = options};
+    assert_int_equal(survives(&broker, 0), 0);
 }
 
 /* All that was in Redis is gone; what is not heard of is sent again. */
 static void a_worker_and_all_that_the_broker_had_are_lost(void **state)
 {
     (void)state;
-    assert_true(survives(NULL, WF_SECONDS(1)) > 0);
+    struct broker broker = {.options = NULL};
+    assert_true(survives(&broker, WF_SECONDS(1)) > 0);
+}
+
+/* Calls stay in RabbitMQ, results on their way are gone with it. */
+static void a_worker_and_rabbitmq_with_the_results_are_lost(void **state)
+{
+    (void)state;
+    struct broker broker = {.is_rabbit = true};
+    if (access("/usr/lib/rabbitmq/bin/rabbitmq-server", X_OK) != 0)
+        skip();
+    assert_true(survives(&broker, WF_SECONDS(2)) > 0);
 }
 
 int main(int argc, char **argv)
@@ -224,6 +271,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_and_a_broker_that_keeps_its_data_are_lost),
         cmocka_unit_test(a_worker_and_all_that_the_broker_had_are_lost),
+        cmocka_unit_test(a_worker_and_rabbitmq_with_the_results_are_lost),
     };
     if (argc == 4 && strcmp(argv[1], "--worker") == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
