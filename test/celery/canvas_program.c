@@ -49,6 +49,16 @@ int add(struct wf_task *self, int64_t x, int64_t y, int64_t *ret)
 }
 WF_TASK_DEFINE(add)
 
+/* The same, slowly enough to be killed at it. */
+WF_TASK(int64_t, slow_add, (int64_t, x), (int64_t, y))
+
+int slow_add(struct wf_task *self, int64_t x, int64_t y, int64_t *ret)
+{
+    int err = wf_sleep(wf_after(WF_MILLISECONDS(10)));
+    return err ? err : add(self, x, y, ret);
+}
+WF_TASK_DEFINE(slow_add)
+
 WF_TASK(int64_t, xsum, (const struct wf_json *, numbers))
 
 static int add_up(struct wf_task *self, const struct wf_json_value *value, int64_t *sum)

@@ -6,6 +6,7 @@ goes. Run by /usr/bin/python3, for which Debian's python3-celery and python3-red
 when they, or redis-server, are missing."""
 import itertools
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -436,6 +437,36 @@ class Builtin(Case):
                                        queue="c").get(PATIENCE_S), 2)
 
 
+class Killed(Case):
+    def test_chords_whose_workers_are_killed(self):
+        """Late acknowledgement: all end, with the right values, whoever dies between any two steps
+        of an end."""
+        rng = random.Random(SEED)
+        words = [PROGRAM, SERVER.url, "late", "late", "visibility=1"]
+
+        def sig(name, *args):
+            return self.sig(name, *args, queue="late")
+
+        results = [chain(sig("slow_add", n, 1), group(
+            chain(sig("slow_add", i), sig("slow_add", 1)) for i in range(40)),
+            sig("identity"), group(sig("xsum"), sig("identity"))).apply_async() for n in range(10)]
+        workers = [Worker(*words) for _ in range(3)]
+        kills = 0
+        while SERVER.client.exists("late", "unacked"):
+            time.sleep(rng.uniform(0.03, 0.25))
+            if kills < 15:
+                at = rng.randrange(3)
+                workers[at].end(signal.SIGKILL)
+                workers[at] = Worker(*words)
+                kills += 1
+        self.assertGreaterEqual(kills, 5)
+        for n, result in enumerate(results):
+            expected = [n + 1 + i + 1 for i in range(40)]
+            self.assertEqual(result.get(PATIENCE_S), [sum(expected), expected])
+        for worker in workers:
+            self.assertEqual(worker.end(), 128 + signal.SIGTERM, worker.text()[-2000:])
+
+
 def serve_python(url):
     make_app(url).worker_main(["worker", "-Q", "py", "-c", "2", "-P", "prefork", "-l", "info",
                                "--without-gossip", "--without-mingle", "--without-heartbeat"])
@@ -446,6 +477,8 @@ if __name__ == "__main__":
         serve_python(sys.argv[2])
         sys.exit(0)
     PROGRAM = sys.argv.pop(1)
+    SEED = int(os.environ.get("WEFT_SEED", random.randrange(1 << 32)))
+    print(f"WEFT_SEED={SEED}")
     SERVER = Redis()
     APP = make_app(SERVER.url)
     workers = [Worker(PROGRAM, SERVER.url, "c", *os.environ.get("CANVAS_WORDS", "").split()),
