@@ -3,7 +3,7 @@
  * A program that is a Celery worker with the tasks of canvas_python.py, which has the same in
  * Python:
  *
- *     canvas_program BROKER QUEUE [late] [visibility=SECONDS]
+ *     canvas_program BROKER BACKEND QUEUE [late] [visibility=SECONDS]
  *
  * What it logs goes to standard error.
  */
@@ -179,10 +179,10 @@ struct words {
 static int root(void *arg)
 {
     const struct words *given_words = arg;
-    const char *queue = given_words->words[2];
+    const char *queue = given_words->words[3];
     struct wf_error error = {0};
     struct wf_celery_worker_options options = {.broker = given_words->words[1],
-                                               .backend = given_words->words[1],
+                                               .backend = given_words->words[2],
                                                .queues = &queue,
                                                .queue_count = 1,
                                                .default_queue = queue,
@@ -190,7 +190,7 @@ static int root(void *arg)
                                                .restore_ns = WF_MILLISECONDS(200),
                                                .pool = wf_main_executor(),
                                                .concurrency = 4};
-    for (int i = 3; i < given_words->count; i++) {
+    for (int i = 4; i < given_words->count; i++) {
         const char *word = given_words->words[i];
         if (strcmp(word, "late") == 0)
             options.acks_late = true;
@@ -208,7 +208,7 @@ int main(int argc, char **argv)
 {
     struct words words = {argc, argv};
     struct wf_error error = {0};
-    if (argc < 3)
+    if (argc < 4)
         return 2;
     int status =
         wf_main(&(struct wf_main_options){.drain_ns = WF_SECONDS(60)}, root, &words, &error);

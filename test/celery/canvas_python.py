@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Canvas whose tasks run in turn in a worker in C and in one of Python's.
 
-Both have the same tasks, on the queues "c" and "py" of one Redis; each signature says to which it
-goes. Run by /usr/bin/python3, for which Debian's python3-celery and python3-redis are. Exits 77
+Both have the same tasks, on the queues "c" and "py" of one Redis, or, with the word "rabbit", of one
+RabbitMQ beside it; each signature says to which it goes. Run by /usr/bin/python3, for which Debian's python3-celery and python3-redis are. Exits 77
 when they, or redis-server, are missing."""
 import itertools
 import os
@@ -32,8 +32,8 @@ if not shutil.which("redis-server"):
 PATIENCE_S = float(os.environ.get("CANVAS_PATIENCE", 60))  # only a test that has failed already gets there
 
 
-def make_app(url):
-    app = celery.Celery(broker=url, backend=url)
+def make_app(broker, backend):
+    app = celery.Celery(broker=broker, backend=backend)
     app.conf.update(broker_connection_retry_on_startup=False, worker_prefetch_multiplier=1,
                     task_default_queue="py", result_chord_join_timeout=PATIENCE_S)
 
@@ -437,12 +437,13 @@ class Builtin(Case):
                                        queue="c").get(PATIENCE_S), 2)
 
 
+@unittest.skipIf("rabbit" in sys.argv, "it looks into Redis's queues")
 class Killed(Case):
     def test_chords_whose_workers_are_killed(self):
         """Late acknowledgement: all end, with the right values, whoever dies between any two steps
         of an end."""
         rng = random.Random(SEED)
-        words = [PROGRAM, SERVER.url, "late", "late", "visibility=1"]
+        words = [PROGRAM, SERVER.url, SERVER.url, "late", "late", "visibility=1"]
 
         def sig(name, *args):
             return self.sig(name, *args, queue="late")
@@ -467,22 +468,57 @@ class Killed(Case):
             self.assertEqual(worker.end(), 128 + signal.SIGTERM, worker.text()[-2000:])
 
 
-def serve_python(url):
-    make_app(url).worker_main(["worker", "-Q", "py", "-c", "2", "-P", "prefork", "-l", "info",
+@unittest.skipUnless("rabbit" in sys.argv, "there is no RabbitMQ")
+class Rpc(Case):
+    """Results by rpc://: whoever sent the first task hears of all that follow from it."""
+
+    def test_what_follows_answers_to_the_client(self):
+        worker = Worker(PROGRAM, APP.conf.broker_url, "rpc://", "rpc")
+        app = make_app(APP.conf.broker_url, "rpc://")
+
+        def sig(name, *args, **options):
+            return app.signature(name, args, app=app, **options).set(queue="rpc")
+
+        def get(signature):
+            return signature.apply_async().get(PATIENCE_S)
+
+        self.assertEqual(get(chain(sig("add", 1, 2), sig("add", 3), sig("add", 4))), 10)
+        self.assertEqual(get(sig("become", sig("add", 40, 2))), 42)
+        self.assertEqual(get(chain(sig("become", sig("add", 40, 2)), sig("add", 1))), 43)
+        self.assertEqual(get(sig("retry_until", 2)), 2)
+        self.assertEqual(get(chain(sig("add", 1, 2), group(sig("add", 1), sig("add", 2)))), [4, 5])
+        with self.assertRaises(ValueError):
+            get(chain(sig("add", 1, 2), sig("fail", "boom", immutable=True), sig("add", 1)))
+        several = group(sig("add", 1, 2), sig("add", 3, 4))
+        with self.assertRaises(NotImplementedError):  # it would be a chord
+            get(sig("become", several))
+        self.assertEqual(worker.end(), 128 + signal.SIGTERM, worker.text()[-2000:])
+        self.assertNotIn("Sanitizer", worker.text())
+        app.close()
+
+
+def serve_python(broker, backend):
+    make_app(broker, backend).worker_main(["worker", "-Q", "py", "-c", "2", "-P", "prefork", "-l", "info",
                                "--without-gossip", "--without-mingle", "--without-heartbeat"])
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve_python(sys.argv[2])
+        serve_python(*sys.argv[2:])
         sys.exit(0)
     PROGRAM = sys.argv.pop(1)
     SEED = int(os.environ.get("WEFT_SEED", random.randrange(1 << 32)))
     print(f"WEFT_SEED={SEED}")
+    rabbit = None
+    if "rabbit" in sys.argv:
+        sys.argv.remove("rabbit")
+        from rabbit import Rabbit
+        rabbit = Rabbit()
     SERVER = Redis()
-    APP = make_app(SERVER.url)
-    workers = [Worker(PROGRAM, SERVER.url, "c", *os.environ.get("CANVAS_WORDS", "").split()),
-               Worker(sys.executable, "-W", "ignore", __file__, "serve", SERVER.url)]
+    urls = [rabbit.url if rabbit else SERVER.url, SERVER.url]
+    APP = make_app(*urls)
+    workers = [Worker(PROGRAM, *urls, "c"),
+               Worker(sys.executable, "-W", "ignore", __file__, "serve", *urls)]
     fine = False
     try:
         fine = unittest.main(exit=False).result.wasSuccessful()
@@ -496,6 +532,8 @@ if __name__ == "__main__":
         for worker in workers:
             worker.end(signal.SIGKILL)
         SERVER.close()
+        if rabbit:
+            rabbit.close()
         sys.stdout.flush()
         sys.stderr.flush()
         # Not by the usual way: results that are still there would ask Redis for half a minute.
