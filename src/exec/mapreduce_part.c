@@ -8,17 +8,17 @@
  *     reduce   WFI_PART_FORMAT and one run
  *
  * Invariants
- *  1. Pairs of one key stay in the order they were emitted in: the place in the list of pairs is
- *     the last word of every comparison.
+ *  1. Pairs of one key stay in the order they were emitted in: where their bytes stand is the last
+ *     word of every comparison.
  *  2. Combining takes the whole of what was gathered and leaves one smaller list in its place, so
- *     earlier values of a key stay before later ones.
+ *     earlier values of a key stay before later ones. It finds equal keys by their hash, which is
+ *     several times faster than sorting what is about to go.
  *  3. After a failure nothing more is gathered; the first one counts.
  */
 #include "exec/mapreduce.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +35,13 @@ struct entry {
     size_t at;       /* of key and value in the bytes */
     uint32_t key_len, value_len;
     uint32_t partition;
+    uint32_t hash;
+    /* While combining: */
+    uint32_t next; /* of the same key, or NONE */
+    bool first;    /* none before it has its key */
 };
+
+#define NONE UINT32_MAX
 
 struct wf_emitter {
     struct wfi_buffer bytes;
@@ -45,8 +51,9 @@ struct wf_emitter {
     int err;              /* of the first emit that failed */
     const wf_bytes *only; /* combining: the one key that may be emitted */
 
-    /* Of a map that combines as it goes; else 0 and NULL. */
-    size_t combine_at; /* when so many bytes are gathered */
+    /* Of a map that combines; else 0 and NULL. */
+    bool combines;
+    size_t combine_at; /* when so many bytes are gathered; 0: not now */
     struct wf_task *self;
     const struct wf_mapreduce_functions *functions;
 };
@@ -59,8 +66,8 @@ struct reader {
 };
 
 struct wf_values {
-    const struct wf_emitter *from; /* sorted entries; or NULL */
-    size_t next, end;
+    const struct wf_emitter *from; /* entries from `next` on; or NULL */
+    uint32_t next;
     struct reader *reader; /* or pairs, as long as their key is `key` */
     wf_bytes key;
 };
@@ -119,8 +126,11 @@ static int gather(struct wf_emitter *e, wf_bytes key, wf_bytes value)
                             .key_len = (uint32_t)key.len,
                             .value_len = (uint32_t)value.len,
                             .prefix = __builtin_bswap64(wfi_hash_load8(prefix))};
-    if (e->partitions > 1)
-        entry->partition = (uint32_t)(wfi_hash_bytes(key.ptr, key.len, 0) % e->partitions);
+    if (e->partitions > 1 || e->combines) {
+        const uint64_t hash = wfi_hash_bytes(key.ptr, key.len, 0);
+        entry->partition = (uint32_t)(hash % e->partitions);
+        entry->hash = (uint32_t)(hash >> 32);
+    }
     return e->combine_at && gathered_bytes(e) >= e->combine_at ? combine(e) : 0;
 }
 
@@ -134,9 +144,16 @@ int wf_emit(struct wf_emitter *out, const void *key, size_t key_len, const void 
 
 int wf_emit_int(struct wf_emitter *out, const void *key, size_t key_len, int64_t number)
 {
+    /* Counting calls this for each thing counted: printf would be half of what it costs. */
     char text[24];
-    int len = snprintf(text, sizeof text, "%" PRId64, number);
-    return wf_emit(out, key, key_len, text, (size_t)len);
+    char *at = text + sizeof text;
+    uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do
+        *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (number < 0)
+        *--at = '-';
+    return wf_emit(out, key, key_len, at, (size_t)(text + sizeof text - at));
 }
 
 /* Sorting */
@@ -178,16 +195,46 @@ static int outcome(struct wf_task *self, int code, const struct wf_emitter *e)
     return wf_task_fail(self, e->err, "emitting: %s", wf_strerror(e->err));
 }
 
+/* Links the entries of each key. Returns 0 or -ENOMEM. */
+static int link_keys(struct wf_emitter *e)
+{
+    struct slot {
+        uint32_t first, last; /* entries, from 1; 0: free */
+    } * slots;
+    size_t size = 64;
+    while (size < 2 * e->count)
+        size *= 2;
+    slots = wfi_zalloc(size * sizeof *slots);
+    if (!slots || e->count >= NONE) {
+        wfi_free(slots);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < e->count; i++) {
+        struct entry *entry = &e->entries[i];
+        size_t at = entry->hash & (size - 1);
+        while (slots[at].first && !same_key(e, &e->entries[slots[at].first - 1], entry))
+            at = (at + 1) & (size - 1);
+        entry->next = NONE;
+        entry->first = !slots[at].first;
+        if (entry->first)
+            slots[at].first = i + 1;
+        else
+            e->entries[slots[at].last - 1].next = i;
+        slots[at].last = i + 1;
+    }
+    wfi_free(slots);
+    return 0;
+}
+
 static int combine(struct wf_emitter *e)
 {
-    struct wf_emitter smaller = {.partitions = e->partitions};
-    int err = 0;
-    sort(e);
-    for (size_t i = 0, end; i < e->count && !err; i = end) {
-        for (end = i + 1; end < e->count && same_key(e, &e->entries[i], &e->entries[end]);)
-            end++;
+    struct wf_emitter smaller = {.partitions = e->partitions, .combines = true};
+    int err = link_keys(e);
+    for (uint32_t i = 0; i < e->count && !err; i++) {
+        if (!e->entries[i].first)
+            continue;
         const wf_bytes key = key_of(e, &e->entries[i]);
-        struct wf_values values = {.from = e, .next = i, .end = end};
+        struct wf_values values = {.from = e, .next = i};
         smaller.only = &key;
         err = wf_checkpoint(e->self);
         if (!err)
@@ -221,9 +268,11 @@ bool wf_values_next(struct wf_values *values, wf_bytes *ret_value)
 {
     struct reader *reader = values->reader;
     if (values->from) {
-        if (values->next == values->end)
+        if (values->next == NONE)
             return false;
-        *ret_value = value_of(values->from, &values->from->entries[values->next++]);
+        const struct entry *entry = &values->from->entries[values->next];
+        *ret_value = value_of(values->from, entry);
+        values->next = entry->next;
         return true;
     }
     if (!reader->have || wfi_pair_compare_keys(values->key, reader->pair.key) != 0)
@@ -341,7 +390,8 @@ int wf_mapreduce_map_part(struct wf_task *self, const struct wf_mapreduce_functi
         return wf_task_fail(self, -EINVAL, "%" PRIu32 " partitions; 1 to %d are possible",
                             partitions, WFI_PARTITIONS_MAX);
     struct wf_emitter out = {.partitions = partitions, .self = self, .functions = functions};
-    out.combine_at = functions->combine ? COMBINE_BYTES : 0;
+    out.combines = functions->combine != NULL;
+    out.combine_at = out.combines ? COMBINE_BYTES : 0;
     int err = outcome(self, functions->map(self, input, &out), &out);
     out.combine_at = 0;
     if (!err && functions->combine)

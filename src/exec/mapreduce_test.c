@@ -744,6 +744,31 @@ static void numbers_are_read(void **state)
     }
 }
 
+/* As the digits come out that go in. */
+static int extremes(struct wf_task *self, wf_bytes input, struct wf_emitter *out)
+{
+    (void)self;
+    (void)input;
+    wf_emit_int(out, "a", 1, INT64_MIN);
+    wf_emit_int(out, "b", 1, INT64_MAX);
+    wf_emit_int(out, "c", 1, 0);
+    return wf_emit_int(out, "d", 1, -10);
+}
+WF_MAPREDUCE(extreme)
+WF_MAPREDUCE_DEFINE(extreme, .map = extremes, .combine = wf_sum_values)
+
+static void numbers_are_written(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"x"};
+    struct wf_executor *on;
+    char text[200];
+    assert_int_equal(wf_inline_create(&on, NULL), 0);
+    run(on, &extreme_job, NULL, texts, 1, text, sizeof text);
+    assert_string_equal(text, "a -9223372036854775808\nb 9223372036854775807\nc 0\nd -10\n");
+    wf_executor_destroy(on);
+}
+
 static int too_large(struct wf_task *self, wf_bytes input, struct wf_emitter *out)
 {
     (void)self;
@@ -841,6 +866,7 @@ int main(void)
         cmocka_unit_test(a_task_may_run_one_on_its_own_executor),
         cmocka_unit_test(combining_keeps_a_part_small),
         cmocka_unit_test(numbers_are_read),
+        cmocka_unit_test(numbers_are_written),
         cmocka_unit_test(a_sum_without_room_is_an_error),
         cmocka_unit_test(functions_elsewhere_do_not_run_here),
         cmocka_unit_test(any_allocation_may_fail),
