@@ -3,7 +3,9 @@
  * Who does what:
  *
  *     run        connects; while a connection lasts it is the scope of the fibers below
- *       receiver   puts what the server pushes into `ready`, or gives it to remote control
+ *       receiver   puts what the server pushes into `ready`
+ *       receiver   a second one, with a connection of its own, gives requests to remote control: once
+ *                  the prefetch count is reached, nothing else comes over that connection either
  *       sender     sends what was settled, all that there is in one write; tells the prefetch
  *                  count; declares queues and begins and ends to consume
  *     take       the worker's: takes messages out of `ready`
@@ -627,13 +629,36 @@ static int declare_control(struct amqp_side *side, struct wfi_amqp *amqp, wf_dea
     return err ? err : wfi_amqp_consume(amqp, name, CONTROL_CONSUMER, true, deadline, reterr);
 }
 
-static int connect_once(struct amqp_side *side, struct wfi_amqp **ret_amqp, struct wf_error *reterr)
+static struct wfi_amqp_options connection_options(const struct amqp_side *side)
+{
+    const int wanted = side->options.heartbeat_s;
+    return (struct wfi_amqp_options){.heartbeat_s = wanted < 0    ? 0
+                                                    : wanted == 0 ? HEARTBEAT_S
+                                                                  : wanted};
+}
+
+/* NULL in *ret_control when there is to be none. */
+static int connect_control(struct amqp_side *side, struct wfi_amqp **ret_control,
+                           wf_deadline deadline, struct wf_error *reterr)
+{
+    const struct wfi_amqp_options options = connection_options(side);
+    *ret_control = NULL;
+    if (!side->node)
+        return 0;
+    int err = wfi_amqp_open(&side->url, &options, ret_control, deadline, reterr);
+    if (err)
+        return err;
+    err = declare_control(side, *ret_control, deadline, reterr);
+    if (err)
+        wfi_amqp_close(*ret_control, wf_after(LAST_NS));
+    return err;
+}
+
+static int connect_once(struct amqp_side *side, struct wfi_amqp **ret_amqp,
+                        struct wfi_amqp **ret_control, struct wf_error *reterr)
 {
     const wf_deadline deadline = wf_after(CONNECT_NS);
-    const int wanted = side->options.heartbeat_s;
-    const struct wfi_amqp_options options = {.heartbeat_s = wanted < 0    ? 0
-                                                            : wanted == 0 ? HEARTBEAT_S
-                                                                          : wanted};
+    const struct wfi_amqp_options options = connection_options(side);
     struct wfi_amqp *amqp;
     int err = wfi_amqp_open(&side->url, &options, &amqp, deadline, reterr);
     if (err)
@@ -642,8 +667,8 @@ static int connect_once(struct amqp_side *side, struct wfi_amqp **ret_amqp, stru
     err = wfi_amqp_qos(amqp, side->told, !side->per_consumer, deadline, reterr);
     if (!err)
         err = wfi_amqp_declare_exchanges(amqp, deadline, reterr);
-    if (!err && side->node)
-        err = declare_control(side, amqp, deadline, reterr);
+    if (!err)
+        err = connect_control(side, ret_control, deadline, reterr);
     if (err)
         wfi_amqp_close(amqp, wf_after(LAST_NS));
     else
@@ -652,11 +677,14 @@ static int connect_once(struct amqp_side *side, struct wfi_amqp **ret_amqp, stru
 }
 
 /* As long as the connection lasts. Returns why it did not. */
-static int serve(struct amqp_side *side, struct wfi_amqp *amqp, struct wf_error *reterr)
+static int serve(struct amqp_side *side, struct wfi_amqp *amqp, struct wfi_amqp *control,
+                 struct wf_error *reterr)
 {
     struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
     wf_event_clear(&side->broken);
     (void)wfi_amqp_receiver_go(scope, side, amqp);
+    if (control)
+        (void)wfi_amqp_receiver_go(scope, side, control);
     (void)wfi_amqp_sender_go(scope, side, amqp);
     int err = 0;
     while (!err)
@@ -669,6 +697,7 @@ static int serve(struct amqp_side *side, struct wfi_amqp *amqp, struct wf_error 
         }
     }
     wfi_amqp_close(amqp, wf_after(LAST_NS));
+    wfi_amqp_close(control, wf_after(LAST_NS));
     drop_messages(side);
     return err;
 }
@@ -681,15 +710,15 @@ static bool is_fatal(int err)
 /* Returns the error with which run ends, or 0 when it is to connect (anew). */
 static int connect_and_serve(struct amqp_side *side, int *failures, struct wf_error *reterr)
 {
-    struct wfi_amqp *amqp;
+    struct wfi_amqp *amqp, *control;
     struct wf_error error = {0};
-    int err = connect_once(side, &amqp, &error);
+    int err = connect_once(side, &amqp, &control, &error);
     bool fatal = is_fatal(err) && !side->once;
     if (!err) {
         const int64_t began = wf_now();
         if (side->options.connected)
             side->options.connected(side->options.arg);
-        err = serve(side, amqp, &error);
+        err = serve(side, amqp, control, &error);
         if (wf_now() - began > WF_SECONDS(1))
             *failures = 0;
         side->once = true;
