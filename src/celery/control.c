@@ -288,8 +288,8 @@ void wfi_control_write_task(struct wf_json_writer *w, const struct wfi_control_t
     write_text(w, "exchange", task->exchange ? task->exchange : "");
     write_text(w, "routing_key", task->routing_key);
     write_int(w, "priority", task->priority);
-    if (task->redelivered)
-        write_bool(w, "redelivered", true);
+    if (task->redelivered || task->tells_first)
+        write_bool(w, "redelivered", task->redelivered);
     else
         write_null(w, "redelivered");
     wf_json_write_end(w);
@@ -395,7 +395,7 @@ static void write_broker(struct wf_json_writer *w, const struct wfi_control_stat
     wf_json_write_key(w, "transport_options");
     wf_json_write_object(w);
     wf_json_write_end(w);
-    write_null(w, "login_method");
+    write_text(w, "login_method", s->login_method);
     write_null(w, "uri_prefix");
     write_double(w, "heartbeat", 120);
     write_text(w, "failover_strategy", "round-robin");

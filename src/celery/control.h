@@ -94,6 +94,8 @@ struct wfi_control_task {
     const char *exchange, *routing_key;
     int priority;
     bool redelivered;
+    bool
+        tells_first; /* the broker tells of a message that it is not redelivered: false, not null */
     int64_t worker_pid; /* 0: nobody runs it */
 };
 
@@ -121,6 +123,7 @@ struct wfi_control_stats {
     int64_t tasks_per_child_max; /* 0: "N/A" */
     double hard_s, soft_s;
     const char *transport, *hostname, *userid, *virtual_host; /* of the broker */
+    const char *login_method;                                 /* NULL: none */
     int64_t port;
     bool ssl;
     int64_t prefetch_count;

@@ -235,6 +235,7 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     worker->scope = scope;
     wfi_store(&worker->not_begun, 1);
     (void)wfi_celery_consume_go(scope, worker); /* refused, the scope is cancelled */
+    wfi_worker_mingle(worker, scope);
     if (wf_future_state(keep) == WF_FUTURE_FAILED)
         wfi_worker_stop(worker); /* it was refused */
     const bool ever_connected = wait_to_stop(worker);
@@ -322,10 +323,11 @@ static int open_broker(struct wfi_worker *worker, struct wf_error *reterr)
     const struct wf_celery_worker_options *options = worker->options;
     const char *const *queues = options->queue_count ? options->queues : celery;
     const size_t count = options->queue_count ? options->queue_count : 1;
-    struct wfi_celery_url url;
+    struct wfi_celery_url url = {0};
     int err = read_url("broker", options->broker ? options->broker : "redis://", &url, reterr);
     if (!err && url.transport == WFI_TRANSPORT_RPC)
         err = wf_error_set(reterr, -ENOTSUP, "broker: rpc:// is for results alone");
+    worker->amqp = url.transport == WFI_TRANSPORT_AMQP;
     if (!err)
         err = wfi_broker_create(
             &(struct wfi_broker_options){.url = &url,

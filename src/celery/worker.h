@@ -10,6 +10,7 @@
  *   worker_quit.c     the cold shutdown
  *   worker_pool.c     where tasks run, and how many at a time
  *   worker_control.c  requests of remote control
+ *   worker_mingle.c   what other workers know already
  *   worker_events.c   what those who watch are told
  */
 #ifndef WFI_CELERY_WORKER_H
@@ -57,6 +58,7 @@ struct wfi_worker {
     wfi_owed slots_owed, prefetch_owed; /* changed under the lock */
     struct wfi_states *states;          /* of tasks in processes; else NULL */
     struct wfi_broker *broker;
+    bool amqp;               /* the broker is RabbitMQ */
     struct wfi_store *store; /* NULL: results are not stored */
     struct wfi_follow_with follow;
     struct wf_semaphore prefetch, slots, storing, refusing;

@@ -177,8 +177,7 @@ static void terminate(struct wfi_ask *ask)
     revoke_ids(ask, true);
 }
 
-/* What another worker knows; its times are of its own clock, so these are new here. */
-static void learn(struct wfi_worker *worker, const struct wf_json_value *ids)
+void wfi_worker_learn(struct wfi_worker *worker, const struct wf_json_value *ids)
 {
     wfi_worker_lock(worker);
     for (size_t i = 0; i < wf_json_count(ids); i++) {
@@ -198,7 +197,7 @@ static void hello(struct wfi_ask *ask)
         wf_json_write_null(ask->w);
         return;
     }
-    learn(worker, wfi_ask_argument(ask, "revoked"));
+    wfi_worker_learn(worker, wfi_ask_argument(ask, "revoked"));
     const int64_t clock = wfi_events_clock_next(worker);
     wfi_worker_lock(worker);
     const size_t count = wfi_revoked_purge(&worker->jobs.revoked, wf_now());

@@ -6,6 +6,8 @@
 #ifndef WFI_CELERY_WORKER_CONTROL_H
 #define WFI_CELERY_WORKER_CONTROL_H
 
+#include <weft/scope.h>
+
 #include "celery/control.h"
 #include "celery/revoked.h"
 
@@ -13,6 +15,13 @@ struct wfi_worker;
 
 /* `worker` is a struct wfi_worker; see wfi_broker_options.control. */
 void wfi_worker_control(void *worker, struct wfi_envelope *envelope);
+
+/* The ids that another worker knows to be revoked, an object's keys; its times are of its own clock,
+ * so these are new here. */
+void wfi_worker_learn(struct wfi_worker *worker, const struct wf_json_value *ids);
+
+/* Asks other workers, in a child of the scope. */
+void wfi_worker_mingle(struct wfi_worker *worker, struct wf_scope *scope);
 
 /* A request that is being carried out. */
 struct wfi_ask {

@@ -59,6 +59,7 @@ static void write_job(struct wf_json_writer *w, const struct wfi_job *job, bool 
                                     .routing_key = m->properties.routing_key,
                                     .priority = m->properties.priority,
                                     .redelivered = m->properties.redelivered,
+                                    .tells_first = job->worker->amqp,
                                     .worker_pid = active ? getpid() : 0};
     if (stage == WFI_BODY_OPEN) {
         task.args = m->args;
@@ -314,7 +315,7 @@ static void stats(struct wfi_ask *ask)
     char database[16];
     const char *broker = worker->options->broker ? worker->options->broker : "redis://";
     (void)wfi_celery_url_parse(broker, &url, NULL);
-    const bool amqp = url.transport == WFI_TRANSPORT_AMQP;
+    const bool amqp = worker->amqp;
     snprintf(database, sizeof database, "%d", url.database);
     struct wfi_control_stats s = {.pid = pid,
                                   .clock = wfi_events_clock(worker),
@@ -322,6 +323,7 @@ static void stats(struct wfi_ask *ask)
                                   .processes = &pid,
                                   .process_count = 1,
                                   .transport = amqp ? "amqp" : "redis",
+                                  .login_method = amqp ? "PLAIN" : NULL,
                                   .userid = url.user[0] ? url.user : NULL,
                                   .virtual_host = amqp ? url.vhost : database};
     split_endpoint(url.endpoint, &s.hostname, &s.port);

@@ -2,8 +2,12 @@
 """Remote control and events of a worker in C: Celery's own commands against it, and what it answers
 beside what Python's worker answers.
 
+    control_python.py PROGRAM [rabbit]
+
+With RabbitMQ as the broker it is the same; results are in Redis both times.
+
 Run by /usr/bin/python3, for which Debian's python3-celery and python3-redis are. Exits 77 when
-they, or redis-server, are missing."""
+they, or the servers, are missing."""
 import contextlib
 import copy
 import io
@@ -29,6 +33,10 @@ except ImportError as missing:
 from cluster import PATIENCE_S, SANITIZED, WITH_US, Redis, Worker, wait_until
 
 PROGRAM = sys.argv.pop(1)
+RABBIT = "rabbit" in sys.argv
+if RABBIT:
+    sys.argv.remove("rabbit")
+    from rabbit import Rabbit
 OURS, PYTHONS = "w1@here", "py@here"
 # Long enough for an answer on a busy machine; waited for in full where nobody says how many come.
 ANSWER_S = 4 if SANITIZED else 1.5
@@ -36,7 +44,7 @@ ANSWER_S = 4 if SANITIZED else 1.5
 APP = """
 import time
 import celery
-app = celery.Celery(broker=%(url)r, backend=%(url)r)
+app = celery.Celery(broker=%(broker)r, backend=%(backend)r)
 app.conf.update(broker_connection_retry_on_startup=False, worker_send_task_events=True)
 
 @app.task(name="sleeping")
@@ -58,7 +66,7 @@ class PythonWorker:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="weft-celery-")
         with open(os.path.join(self.folder.name, "app.py"), "w", encoding="ascii") as file:
-            file.write(APP % {"url": SERVER.url})
+            file.write(APP % {"broker": BROKER.url, "backend": SERVER.url})
         self.process = subprocess.Popen(
             WITH_US + [sys.executable, "-m", "celery", "-A", "app", "worker", "-n", PYTHONS, "-Q",
                        "python", "-c", "2", "--without-gossip", "--without-mingle", "-l", "ERROR"],
@@ -76,13 +84,13 @@ class PythonWorker:
 
 
 def run_command(words):
-    """One of Celery's commands; in a process of its own, forked from here, as to start Python and
+    """One of Celery's commands; in a process that was forked from here, as to start Python and
     import Celery takes a second."""
     out = io.StringIO()
     status = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
-            command.main(["-b", SERVER.url, *words], prog_name="celery", standalone_mode=False)
+            command.main(["-b", BROKER.url, *words], prog_name="celery", standalone_mode=False)
         except SystemExit as ended:
             status = ended.code
         except Exception as error:  # as click shows it: the message, and a status
@@ -92,8 +100,7 @@ def run_command(words):
 
 
 def run_commands(*commands):
-    with multiprocessing.get_context("fork").Pool(len(commands)) as pool:
-        return pool.map(run_command, commands, 1)
+    return COMMANDS.map(run_command, commands, 1)
 
 
 def shape(value):
@@ -148,7 +155,10 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         SERVER.client.flushall()
-        self.app = celery.Celery(broker=SERVER.url, backend=SERVER.url, set_as_current=False)
+        self.app = celery.Celery(broker=BROKER.url, backend=SERVER.url, set_as_current=False)
+        for queue in ["celery", "second", "python"] if RABBIT else []:
+            with self.app.connection() as connection:
+                connection.default_channel.queue_delete(queue)
         self.workers = []
         self.addCleanup(self.close)
 
@@ -159,7 +169,7 @@ class Case(unittest.TestCase):
         self.app.close()
 
     def start(self, *words, name=OURS):
-        worker = Worker(PROGRAM, SERVER.url, SERVER.url, f"name={name}", *words)
+        worker = Worker(PROGRAM, BROKER.url, SERVER.url, f"name={name}", *words)
         self.workers.append(worker)
         wait_until(lambda: f"{name} ready" in worker.lines(), "the worker is ready")
         # Subscribed a moment later.
@@ -181,6 +191,10 @@ class Case(unittest.TestCase):
                                              reply=True, limit=1, timeout=PATIENCE_S)
         self.assertEqual(len(answers), 1)
         return answers[0][name]
+
+    def length(self, queue):
+        with self.app.connection() as connection:
+            return connection.default_channel.queue_declare(queue, passive=True).message_count
 
     def ids(self, method, name=OURS):
         return [task.get("request", task)["id"] for task in self.ask(method, name)]
@@ -300,7 +314,11 @@ class Answers(Case):
         result = self.call("add", 1, 2, task_id="from-afar")
         with self.assertRaises(celery.exceptions.TaskRevokedError):
             result.get(PATIENCE_S)
-        self.stop(worker)
+        second = self.start(name="w2@there")
+        wait_until(lambda: self.ask("revoked", name="w2@there") == ["from-afar"], "it learns it")
+        wait_until(lambda: "mingle: sync with 1 nodes" in second.lines(), "it has mingled")
+        self.assertNotIn("mingle", self.stop(worker))
+        self.stop(second)
 
 
 class Changes(Case):
@@ -415,7 +433,7 @@ class Changes(Case):
         self.call("add", 1, 2, queue="second")
         self.call("add", 1, 2, queue="second")
         self.assertEqual(self.call("add", 3, 4).get(PATIENCE_S), 7)
-        self.assertGreaterEqual(SERVER.client.llen("second"), 1)
+        self.assertGreaterEqual(self.length("second"), 1)
         self.stop(worker)
 
     def test_shutdown_is_a_warm_one(self):
@@ -428,7 +446,7 @@ class Changes(Case):
         self.assertEqual(status, 69, text)  # as with Python's worker: nobody answers
         self.assertEqual(worker.process.wait(PATIENCE_S), 0)
         self.assertEqual(running.get(PATIENCE_S), 0.5)
-        self.assertEqual(SERVER.client.llen("celery"), 1)
+        self.assertEqual(self.length("celery"), 1)
         self.assertEqual(waiting.state, "PENDING")
 
 
@@ -501,7 +519,7 @@ class Events(Case):
     def test_dump(self):
         """Two whole commands, as they are typed."""
         dump = subprocess.Popen(
-            WITH_US + [sys.executable, "-u", "-m", "celery", "-b", SERVER.url, "events", "--dump"],
+            WITH_US + [sys.executable, "-u", "-m", "celery", "-b", BROKER.url, "events", "--dump"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.addCleanup(dump.stdout.close)
         self.addCleanup(dump.wait)
@@ -510,7 +528,7 @@ class Events(Case):
         reader = threading.Thread(target=lambda: lines.extend(iter(dump.stdout.readline, "")))
         reader.start()
         worker = self.start("events")
-        status = subprocess.run([sys.executable, "-m", "celery", "-b", SERVER.url, "status", "-t",
+        status = subprocess.run([sys.executable, "-m", "celery", "-b", BROKER.url, "status", "-t",
                                  str(ANSWER_S)], capture_output=True, text=True, check=False)
         self.assertEqual(status.returncode, 0, status.stderr)
         self.assertIn(f"{OURS}: OK", status.stdout)
@@ -545,10 +563,17 @@ class Events(Case):
 
 if __name__ == "__main__":
     SERVER = Redis()
+    BROKER = Rabbit() if RABBIT else SERVER
+    # Forked before there is a connection that they would share.
+    COMMANDS = multiprocessing.get_context("fork").Pool(16)
     fine = False
     try:
         fine = unittest.main(exit=False).result.wasSuccessful()
     finally:
+        COMMANDS.terminate()
+        COMMANDS.join()
+        if RABBIT:
+            BROKER.close()
         SERVER.close()
         sys.stdout.flush()
         sys.stderr.flush()
