@@ -276,6 +276,74 @@ static void test_a_request_reaches_all_who_have_a_name(void **state)
     tear_down(&a);
 }
 
+WF_TASK(int, send_later, (struct worker *, worker), (const char *, queue), (const char *, id))
+
+int send_later(struct wf_task *self, struct worker *worker, const char *queue, const char *id,
+               int *ret)
+{
+    const struct wfi_message message = {
+        .task = "add", .id = id, .properties = {.routing_key = queue}};
+    (void)self;
+    *ret = wfi_broker_send(worker->broker, &message, soon(), NULL);
+    return 0;
+}
+WF_TASK_DEFINE(send_later)
+
+/* All that was not acknowledged comes again, and what is acknowledged afterwards, by tags of the
+ * connection that broke, acknowledges nothing. */
+static void test_a_server_that_is_killed_forgets_nothing(void **state)
+{
+    enum { COUNT = 20, HELD = 10 };
+    struct worker a;
+    struct wfi_list held = {0};
+    bool seen[COUNT] = {false};
+    int left = COUNT, err = -1;
+    char id[24];
+    (void)state;
+    set_up(&a, NULL, "kept");
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        send_task(&a, "kept", id);
+    }
+    for (int i = 0; i < HELD; i++)
+        wfi_list_push_back(&held, &take_one(&a)->link);
+    wf_event_clear(&a.connected);
+    rabbit_server_kill(&rabbit);
+    send_later_future f = send_later_submit(fibers, &a, "kept", "later"); /* waits for it */
+    if (!rabbit_server_start(&rabbit))
+        fail_msg("RabbitMQ did not come back");
+    assert_int_equal(wf_event_wait(&a.connected, soon()), 0);
+    for (struct wfi_link *link; (link = wfi_list_pop_front(&held));) {
+        struct wfi_broker_message *message =
+            wfi_container_of(link, struct wfi_broker_message, link);
+        if (left % 2)
+            wfi_broker_acknowledge(a.broker, message);
+        else
+            assert_int_equal(wfi_broker_give_back(a.broker, message, true, soon()), 0);
+        left--;
+    }
+    assert_int_equal(send_later_result(&f, &err, soon(), NULL), 0);
+    assert_int_equal(err, 0);
+    bool later = false;
+    for (left = COUNT; left || !later;) {
+        char *got = take_id(&a);
+        const int number = atoi(got);
+        if (strcmp(got, "later") == 0) {
+            later = true;
+        } else {
+            assert_true(number >= 0 && number < COUNT && !seen[number]);
+            seen[number] = true;
+            left--;
+        }
+        wfi_free(got);
+    }
+    tear_down(&a);
+    set_up(&a, NULL, "kept");
+    send_task(&a, "kept", "end");
+    expect_id(&a, "end");
+    tear_down(&a);
+}
+
 static void test_only_brokers_are_brokers(void **state)
 {
     struct wfi_celery_url parsed;
@@ -309,6 +377,9 @@ int main(void)
         cmocka_unit_test(test_a_request_reaches_all_who_have_a_name),
         cmocka_unit_test(test_only_brokers_are_brokers),
     };
+    const struct CMUnitTest rabbit_tests[] = {
+        cmocka_unit_test(test_a_server_that_is_killed_forgets_nothing),
+    };
     if (!redis_server_start(&redis, NULL)) {
         redis_server_stop(&redis);
         return 77;
@@ -319,7 +390,8 @@ int main(void)
     if (!rabbit_server_start(&rabbit))
         printf("not run on RabbitMQ\n");
     else
-        failed += cmocka_run_group_tests_name("RabbitMQ", tests, on_rabbit, NULL);
+        failed += cmocka_run_group_tests_name("RabbitMQ", tests, on_rabbit, NULL) +
+                  cmocka_run_group_tests_name("RabbitMQ alone", rabbit_tests, on_rabbit, NULL);
     wf_executor_destroy(fibers);
     rabbit_server_stop(&rabbit);
     redis_server_stop(&redis);
