@@ -15,9 +15,12 @@
  *     >>> app.send_task("add", (2, 3)).get()
  *     5
  *
- * Redis is the broker and the store of results, with the keys and messages of Celery 5.2 and 5.6 in
- * JSON; Python's workers may serve the same queues. No message is lost when a worker is killed or a
- * connection breaks.
+ * The broker is Redis or RabbitMQ, and results go to Redis or back by rpc://, with the keys, queues
+ * and messages of Celery 5.2 and 5.6 in JSON; Python's workers may serve the same queues. No
+ * message is lost when a worker is killed or a connection breaks. When that to RabbitMQ breaks, it
+ * gives what was not acknowledged to another worker, or again to this one, also what runs here just
+ * then, where acknowledgement is late. Chords need Redis for results: their parts are counted
+ * there.
  *
  * What is carried out: args and kwargs bound to the parameters of a WF_TASK, results and failures
  * as Python's exceptions, ignore_result, eta and countdown, expires, time limits (a task is asked
@@ -26,8 +29,6 @@
  * in Python's workers; retries and replacing (weft/celery_task.h); events and remote control, so
  * that `celery status`, `inspect`, `control` and `events` work on it.
  *
- * RabbitMQ is a broker, too, and rpc:// a way for results; chords need Redis as the store of
- * results, since their parts are counted there.
  */
 #ifndef WEFT_CELERY_H
 #define WEFT_CELERY_H
@@ -53,8 +54,12 @@ enum wf_celery_engine { WF_CELERY_THREADS, WF_CELERY_FIBERS, WF_CELERY_PROCESSES
 
 /* Zero is the default throughout. */
 struct wf_celery_worker_options {
-    const char *broker;  /* redis://[[user]:password@]host[:port][/database]; NULL: localhost */
-    const char *backend; /* the same for results; NULL: none are stored */
+    /* redis://[[user]:password@]host[:port][/database], or amqp://[user[:password]@]host[:port]
+     * [/vhost]; NULL: redis://localhost */
+    const char *broker;
+    /* For results: an address of Redis, or "rpc://", by the broker to who sent the task; NULL: none
+     * are stored. */
+    const char *backend;
     const char *prefix;  /* of all keys (global_keyprefix); NULL: none */
 
     /* Queues to take from; none: "celery". */
@@ -130,10 +135,10 @@ struct wf_celery_worker_options {
  *   -ECANCELED     the caller was cancelled; the shutdown is complete
  *   -EINTR         the shutdown was a cold one, and what ran has ended
  *   -EINVAL        an address is malformed, a number negative, or the caller is no fiber
- *   -ENOTSUP       an address of something else than Redis, or with TLS
- *   -EACCES        Redis wants another user or password
- *   -EREMOTEIO     Redis answered with an error that will not go away
- *   -ECONNREFUSED, ...   Redis could not be reached 100 times in turn, or within connect_ns
+ *   -ENOTSUP       an address of something else than Redis and RabbitMQ, or with TLS
+ *   -EACCES        the broker wants another user or password
+ *   -EREMOTEIO     the broker answered with an error that will not go away
+ *   -ECONNREFUSED, ...   it could not be reached 100 times in turn, or within connect_ns
  *   -ENOMEM        there was none to start with, or to take a message on
  * Context: fiber only; any number of workers in one process.
  */

@@ -155,6 +155,23 @@ class Values(Case):
         self.stop(worker)
 
 
+class Blocked(Case):
+    def test_a_server_that_is_short_of_memory_gets_results_later(self):
+        results = [self.rpc.send_task("add", (i, 1)) for i in range(50)]
+        for result in results:
+            result.backend.add_pending_result(result)  # it has its queue before the server is short
+        RABBIT.control("set_vm_memory_high_watermark", "0")
+        try:
+            worker = self.start("late", "concurrency=4")
+            wait_until(lambda: "received" in worker.lines(), "messages are taken all the same")
+            self.assertFalse(any(r.ready() for r in results))
+        finally:
+            RABBIT.control("set_vm_memory_high_watermark", "0.4")
+        self.assertEqual([r.get(PATIENCE_S) for r in results], [i + 1 for i in range(50)])
+        self.assertNotIn("lost", self.stop(worker))
+        self.assertEqual(self.counts(), (0, 0))
+
+
 class Together(Case):
     def test_both_kinds_of_worker_on_one_queue(self):
         path = os.path.join(FOLDER.name, "py_worker.py")
