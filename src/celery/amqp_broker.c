@@ -304,6 +304,19 @@ static int remove_queue(void *it, const char *name)
     return err;
 }
 
+static void stop_taking(void *it)
+{
+    struct amqp_side *side = it;
+    lock(side);
+    struct wfi_link *link = wfi_list_first(&side->queues);
+    for (; link; link = wfi_list_next(&side->queues, link))
+        wfi_container_of(link, struct queue, link)->removed = true;
+    for (link = NULL; (link = wfi_list_pop_front(&side->ready));)
+        settle_locked(side, message_of(link), WFI_AMQP_REQUEUE);
+    unlock(side);
+    wf_event_set(&side->to_send);
+}
+
 /* ---- receiving ---- */
 
 static void give_to_control(struct amqp_side *side, struct wfi_amqp_delivery *delivery)
@@ -576,11 +589,16 @@ int wfi_amqp_sender(struct wf_task *self, struct amqp_side *side, struct wfi_amq
     struct wf_error error = {0};
     (void)ret;
     for (;;) {
-        int err = send_settled(side, amqp, &error);
-        if (!err)
-            err = tell_prefetch(side, amqp, &error);
-        if (!err)
-            err = tell_queues(side, amqp, &error);
+        int err = 0;
+        /* A request that is given up breaks the connection, and what is settled could not be sent
+         * any more. */
+        WF_SHIELD(wf_after(CALL_NS)) {
+            err = send_settled(side, amqp, &error);
+            if (!err)
+                err = tell_prefetch(side, amqp, &error);
+            if (!err)
+                err = tell_queues(side, amqp, &error);
+        }
         if (!err)
             err = wf_event_wait(&side->to_send, WF_FOREVER);
         else if (err != -ECANCELED)
@@ -813,6 +831,7 @@ const struct wfi_broker_table wfi_amqp_broker_table = {
     .run = run,
     .add_queue = add_queue,
     .remove_queue = remove_queue,
+    .stop_taking = stop_taking,
     .prefetch_changed = prefetch_changed,
     .take = take,
     .read = read_message,

@@ -239,6 +239,12 @@ int wfi_broker_remove_queue(struct wfi_broker *broker, const char *name)
     return err;
 }
 
+void wfi_broker_stop_taking(struct wfi_broker *broker)
+{
+    if (broker->table->stop_taking)
+        broker->table->stop_taking(broker->it);
+}
+
 void wfi_broker_each_queue(struct wfi_broker *broker,
                            void (*see)(void *arg, const struct wfi_broker_queue *queue), void *arg)
 {

@@ -101,6 +101,10 @@ struct wfi_broker_queue {
 int wfi_broker_add_queue(struct wfi_broker *broker, const struct wfi_broker_queue *queue);
 int wfi_broker_remove_queue(struct wfi_broker *broker, const char *name);
 
+/* Takes no more of any queue, for good: what the server has pushed and nobody has taken goes back.
+ * The queues are still shown. Any caller, never blocks for long. */
+void wfi_broker_stop_taking(struct wfi_broker *broker);
+
 /* Shows the queues in the order in which they were added, all fields filled in. `see` must not
  * wait, nor call the broker. */
 void wfi_broker_each_queue(struct wfi_broker *broker,
@@ -217,6 +221,7 @@ struct wfi_broker_table {
     int (*run)(void *it, struct wf_error *reterr);
     int (*add_queue)(void *it, const struct wfi_broker_queue *queue);
     int (*remove_queue)(void *it, const char *name);
+    void (*stop_taking)(void *it);      /* may be NULL: nothing is pushed */
     void (*prefetch_changed)(void *it); /* may be NULL */
     int (*take)(void *it, int max, struct wfi_list *ret_messages, wf_deadline deadline);
     int (*read)(struct wfi_broker_message *message, struct wfi_message_in *ret,

@@ -242,6 +242,7 @@ int wfi_celery_serve(struct wf_task *self, struct wfi_worker *worker, wf_none *r
     wfi_store(&worker->stopping, true);
     wfi_worker_say(worker, WF_CELERY_INFO, "%s stops", worker->name);
     wf_scope_cancel(scope);
+    wfi_broker_stop_taking(worker->broker);
     WF_SHIELD(WF_FOREVER) {
         give_back(worker);
     }

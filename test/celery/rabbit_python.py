@@ -204,16 +204,19 @@ class Together(Case):
 class Ends(Case):
     def test_a_warm_shutdown_gives_back_what_has_not_begun(self):
         first = self.start("concurrency=1", backend=REDIS.url)
-        slow = self.app.send_task("sleeping", (1.0,))
+        slow = self.app.send_task("sleeping", (3.0,))
         wait_until(lambda: "received" in first.lines() or self.counts()[0] == 0, "it is taken")
         others = [self.app.send_task("add", (i, 100)) for i in range(3)]
         later = self.app.send_task("add", (7, 7), countdown=3600)
         wait_until(lambda: self.counts()[0] == 0, "all messages are taken")
-        self.stop(first)
-        self.assertEqual(slow.get(PATIENCE_S), 1.0)
-        self.assertEqual(self.counts(), (4, 0))
+        first.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: self.counts() == (4, 0), "they are back, and nobody consumes")
         second = self.start(backend=REDIS.url)
         self.assertEqual(self.values(others), [100, 101, 102])
+        self.assertFalse(slow.ready())  # while the first still runs
+        status, text = first.end(0)
+        self.assertEqual(status, 128 + signal.SIGTERM, text)
+        self.assertEqual(slow.result, 3.0)
         self.assertFalse(later.ready())
         second.end()
 
