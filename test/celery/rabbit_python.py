@@ -6,6 +6,7 @@ Run by /usr/bin/python3, for which Debian's python3-celery and python3-redis are
 they, or a server, are missing."""
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -231,6 +232,24 @@ class Ends(Case):
         self.assertEqual(result.get(PATIENCE_S), 0.5)
         self.assertEqual(self.values(others), [2 * i for i in range(20)])
         self.stop(second)
+        self.assertEqual(self.counts(), (0, 0))
+
+    def test_workers_that_are_killed_lose_none_of_many(self):
+        count, seed = 300 if cluster.SANITIZED else 1500, random.randrange(10**9)
+        print(f"seed {seed}")
+        chance = random.Random(seed)
+        results = [self.app.send_task("add", (i, 1), task_id=f"{self.queue}-{i}")
+                   for i in range(count)]
+        words = ("late", "concurrency=4", "no-mingle")
+        running = [self.start(*words, backend=REDIS.url) for _ in range(2)]
+        for _ in range(6):
+            time.sleep(chance.random() * 0.15)
+            victim = chance.randrange(2)
+            running[victim].end(signal.SIGKILL)
+            running[victim] = self.start(*words, backend=REDIS.url)
+        self.assertEqual(self.values(results), [i + 1 for i in range(count)])
+        for worker in running:
+            self.stop(worker)
         self.assertEqual(self.counts(), (0, 0))
 
     def test_who_may_not_come_in_is_told(self):
