@@ -189,6 +189,8 @@ static void write_end(struct wfi_running *running, int code)
         write_failure(running, WFI_CALL_RETRIED, &running->cause);
         return;
     }
+    const double left_s = (double)(outcome->eta_us - wfi_running_now_us()) / 1e6;
+    wf_error_set(&outcome->error, WF_ETASKFAILED, "in %.3g s", left_s > 0 ? left_s : 0.0);
     wf_json_write_null(outcome->writer); /* as Celery does it */
     take_written(outcome);
 }

@@ -57,7 +57,7 @@ const struct wf_json_value *wf_celery_header(const struct wf_task *self, const c
 
 /* ---- retries ---- */
 
-static int64_t now_us(void)
+int64_t wfi_running_now_us(void)
 {
     struct timespec now;
     timespec_get(&now, TIME_UTC);
@@ -75,7 +75,7 @@ int wfi_running_retry(struct wfi_running *running, int64_t countdown_ns, int64_t
         return -ENOENT;
     running->outcome->ending = WFI_CALL_RETRIED;
     running->outcome->eta_us =
-        eta_us ? eta_us : now_us() + (countdown_ns > 0 ? countdown_ns / 1000 : 0);
+        eta_us ? eta_us : wfi_running_now_us() + (countdown_ns > 0 ? countdown_ns / 1000 : 0);
     running->has_cause = cause != NULL;
     if (cause)
         running->cause = *cause;

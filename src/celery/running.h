@@ -43,6 +43,9 @@ struct wfi_running {
 /* The one that is noted at the task; NULL: it runs for no message. */
 struct wfi_running *wfi_running_of(const struct wf_task *self);
 
+/* Microseconds since 1970. */
+int64_t wfi_running_now_us(void);
+
 /*
  * Wishes for a retry. Returns WF_ENORESULT, or -ENOENT when there are no retries left.
  *

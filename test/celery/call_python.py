@@ -131,6 +131,19 @@ class Ends(Case):
         self.assertEqual(self.get("attempts", 1), 1)
         self.stop(worker)
 
+    def test_a_task_is_terminated(self):
+        for engine, name in ("processes", "endless_early"), ("fibers", "sleeping"):
+            with self.subTest(engine):
+                worker = self.start(engine)
+                result = self.call(name, 50)
+                wait_until(lambda: f"Task {name}[" in worker.lines(), "it is there")
+                self.app.control.revoke(result.id, terminate=True)
+                with self.assertRaises(celery.exceptions.TaskRevokedError) as caught:
+                    result.get(PATIENCE_S)
+                self.assertEqual(str(caught.exception), "terminated")
+                self.assertEqual(self.get("attempts", 1), 1)
+                self.stop(worker)
+
     def test_a_process_has_so_many_tasks(self):
         worker = self.start("processes", "concurrency=1", "child_tasks=2")
         pids = [self.get("process_id", 0) for _ in range(6)]
