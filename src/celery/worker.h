@@ -131,6 +131,9 @@ int wfi_worker_open_pool(struct wfi_worker *worker, struct wf_executor *on,
                          struct wf_error *reterr);
 void wfi_worker_close_pool(struct wfi_worker *worker);
 
+/* The worker processes of the pool that tasks go to now; 0 on other engines. Returns how many. */
+size_t wfi_worker_processes(struct wfi_worker *worker, int64_t *ret_pids, size_t room);
+
 /* More slots, or fewer: at least one stays. Returns 0, -ERANGE, -ENOTSUP or -ENOMEM. */
 int wfi_worker_grow(struct wfi_worker *worker, uint64_t n, struct wf_error *reterr);
 int wfi_worker_shrink(struct wfi_worker *worker, uint64_t n);

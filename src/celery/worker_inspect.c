@@ -305,11 +305,15 @@ static int fill_totals(struct wfi_worker *worker, struct wfi_control_stats *s,
     return 0;
 }
 
+/* Processes that are named; more would make the answer long, and nobody reads them. */
+enum { PIDS_MAX = 65 };
+
 static void stats(struct wfi_ask *ask)
 {
     struct wfi_worker *worker = ask->worker;
     struct wfi_celery_url url = {0};
-    const int64_t pid = getpid();
+    int64_t pids[PIDS_MAX] = {getpid()};
+    const size_t workers = wfi_worker_processes(worker, pids + 1, PIDS_MAX - 1);
     const char **names;
     int64_t *totals;
     char database[16];
@@ -317,11 +321,14 @@ static void stats(struct wfi_ask *ask)
     (void)wfi_celery_url_parse(broker, &url, NULL);
     const bool amqp = worker->amqp;
     snprintf(database, sizeof database, "%d", url.database);
-    struct wfi_control_stats s = {.pid = pid,
+    struct wfi_control_stats s = {.pid = pids[0],
                                   .clock = wfi_events_clock(worker),
                                   .uptime_s = (wf_now() - worker->started_ns) / WF_SECONDS(1),
-                                  .processes = &pid,
-                                  .process_count = 1,
+                                  .processes = workers ? pids + 1 : pids,
+                                  .process_count = workers ? workers : 1,
+                                  .tasks_per_child_max = worker->options->tasks_per_child_max,
+                                  .hard_s = worker->options->time_limit_s,
+                                  .soft_s = worker->options->soft_time_limit_s,
                                   .transport = amqp ? "amqp" : "redis",
                                   .login_method = amqp ? "PLAIN" : NULL,
                                   .userid = url.user[0] ? url.user : NULL,

@@ -89,6 +89,25 @@ void wfi_worker_close_pool(struct wfi_worker *worker)
     wfi_states_destroy(worker->states);
 }
 
+struct pids {
+    int64_t *pids;
+    size_t room, count;
+};
+
+static void see_process(const struct wf_worker_info *info, void *arg)
+{
+    struct pids *pids = arg;
+    if (info->state != WF_WORKER_ENDING && pids->count < pids->room)
+        pids->pids[pids->count++] = info->pid;
+}
+
+size_t wfi_worker_processes(struct wfi_worker *worker, int64_t *ret_pids, size_t room)
+{
+    struct pids pids = {.pids = ret_pids, .room = room};
+    (void)wf_processes_each(wfi_load(&worker->pool), see_process, &pids);
+    return pids.count;
+}
+
 /* ---- permits that come and go ---- */
 
 /* Under the lock. */

@@ -146,7 +146,12 @@ class Ends(Case):
 
     def test_a_process_has_so_many_tasks(self):
         worker = self.start("processes", "concurrency=1", "child_tasks=2")
-        pids = [self.get("process_id", 0) for _ in range(6)]
+        pids = [self.get("process_id", 0) for _ in range(5)]
+        pool = next(iter(self.app.control.inspect(timeout=1).stats().values()))["pool"]
+        self.assertEqual(pool["max-tasks-per-child"], 2)
+        self.assertIn(pids[-1], pool["processes"])  # beside one that is about to end
+        self.assertNotIn(worker.process.pid, pool["processes"])
+        pids.append(self.get("process_id", 0))
         self.assertEqual([pids.count(pid) for pid in pids], 6 * [2], pids)
         self.assertNotIn(worker.process.pid, pids)
         self.stop(worker)
