@@ -325,6 +325,8 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
         refuse(job, WFI_STATE_REVOKED, "TaskRevokedError", why);
         return 0;
     }
+    if (wfi_load(&worker->cold))
+        return 0; /* its message is taken away, or left */
     begin(job);
     WF_SHIELD(WF_FOREVER) {
         run(job, offer->type);

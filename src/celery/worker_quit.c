@@ -8,7 +8,7 @@
  *     up for this reason is not stored; if it was acknowledged early, it is lost, as in Celery.
  *   - all else is as in a warm shutdown.
  *
- * Who becomes active after the look at all jobs sees for itself that the worker is cold.
+ * A job that becomes active meanwhile sees, under the lock or behind it, that the worker is cold.
  */
 #include "celery/worker.h"
 
