@@ -81,7 +81,8 @@ struct wf_celery_worker_options {
 
     int64_t result_expires_s; /* 0: a day; negative: results are kept for ever */
     /* When a message is acknowledged: before its task runs; or, late, when its result is stored, so
-     * that a task whose worker dies is done by another. Such a task may run twice. */
+     * that a task whose worker dies is done by another. Such a task may run twice; also where its
+     * end cannot be stored, or what follows from it not be sent, for lack of a server or memory. */
     bool acks_late;
     bool track_started;    /* store STARTED, too */
     int64_t visibility_ns; /* when a message counts as lost by its worker; 0: 1 h, as Celery's. The

@@ -362,10 +362,14 @@ int wfi_follow_retry(struct wfi_follow *f, const struct wfi_follow_again *again,
 {
     const struct wfi_message *request = f->context.request;
     struct wfi_message changed = *request;
-    if (again->args.value || again->args.text)
+    if (again->args.value || again->args.text) {
         changed.args = again->args;
-    if (again->kwargs.value || again->kwargs.text)
+        changed.argsrepr = NULL; /* it would show others */
+    }
+    if (again->kwargs.value || again->kwargs.text) {
         changed.kwargs = again->kwargs;
+        changed.kwargsrepr = NULL;
+    }
     if (again->queue) {
         changed.properties.exchange = "";
         changed.properties.routing_key = again->queue;

@@ -151,6 +151,8 @@ static void fail_for(struct wfi_job *job, int err, const struct wf_error *reason
     complain(job, err, reason, "what follows from its end cannot be done");
     if (!error.code)
         wf_error_set(&error, err, NULL);
+    if (err == WF_EPARSE || err == WF_ETOOBIG)
+        error.code = -EINVAL; /* ValueError */
     err = wfi_message_writer_create(&w);
     if (!err) {
         wfi_exception_write_error(w, &error);

@@ -240,6 +240,21 @@ class Links(Case):
         self.fails(result, "no.such.task", celery.exceptions.NotRegistered)
         self.assertEqual(APP.AsyncResult(back.options["task_id"]).get(PATIENCE_S), [result.id])
 
+    @unittest.skipIf("rabbit" in sys.argv, "it takes any queue")
+    def test_what_can_never_be_sent_is_a_failure(self):
+        SERVER.client.set("broken", "no list")
+        back = self.sig("given", queue="c").set(task_id=celery.uuid())
+        task = self.sig("add", 1, 1, queue="c").set(link_error=[back])
+        task.link(self.sig("add", 1, queue="broken"))
+        result = task.apply_async()
+        self.fails(result, "sending add")
+        self.assertEqual(APP.AsyncResult(back.options["task_id"]).get(PATIENCE_S), [result.id])
+
+    def test_a_link_that_is_none(self):
+        task = APP.signature("add", (1, 1)).set(queue="c")
+        task.options["link"] = [{"task": 5}]
+        self.fails(task.apply_async(), "", ValueError)
+
     def test_an_expired_task_fails_its_chain(self):
         task = self.sig("add", 1, 1, queue="c").set(expires=-1)
         result = chain(task, self.sig("add", 1), self.sig("add", 1)).apply_async()
@@ -410,18 +425,22 @@ class SameTaskAgain(Case):
 
 class Builtin(Case):
     def test_maps(self):
-        add, given = APP.tasks["add"], APP.tasks["given"]
+        # Their own options are not looked at when they are sent.
+        add, given, fail = (APP.tasks[name] for name in ("add", "given", "fail"))
         numbers = [(i, i) for i in range(10)]
-        self.assertEqual(self.get(add.starmap(numbers).set(queue="c")), [i + i for i in range(10)])
-        self.assertEqual(self.get(given.map([1, "a", [2]]).set(queue="c")), [[1], ["a"], [[2]]])
-        chunks = add.chunks(numbers, 4).group()
-        for task in chunks.tasks:
-            task.set(queue="c")
-        self.assertEqual(self.get(chunks), [[0, 2, 4, 6], [8, 10, 12, 14], [16, 18]])
-        with self.assertRaises(TypeError):
-            self.get(add.starmap([(1, 2), (1,)]).set(queue="c"))
-        with self.assertRaises(ValueError):
-            self.get(APP.tasks["fail"].map(["a"]).set(queue="c"))
+        sums = [i + i for i in range(10)]
+        self.assertEqual(self.get(add.starmap(numbers), queue="c"), sums)
+        self.assertEqual(self.get(given.map([1, "a", [2]]), queue="c"), [[1], ["a"], [[2]]])
+        self.assertEqual(self.get(given.map([]), queue="c"), [])
+        self.assertEqual(self.get(add.chunks(numbers, 4).group(), queue="c"),
+                         [sums[:4], sums[4:8], sums[8:]])
+        for wrong, kind in [(add.starmap([(1, 2), (1,)]), TypeError), (add.starmap([1]), TypeError),
+                            (fail.map(["a"]), ValueError)]:
+            with self.assertRaises(kind):
+                self.get(wrong, queue="c")
+        with self.assertRaises(celery.exceptions.NotRegistered):
+            self.get(APP.signature("celery.map", kwargs={"task": {"task": "no.such"}, "it": [1]}),
+                     queue="c")
 
     def test_what_others_are_sent_as_tasks(self):
         def call(name, **kwargs):
