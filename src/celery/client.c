@@ -11,19 +11,25 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <weft/celery_task.h>
+
 #include "base/alloc.h"
+#include "celery/canvas.h"
 #include "celery/client_broker.h"
 #include "celery/message.h"
 #include "celery/moment.h"
 #include "celery/monitor_event.h"
 #include "celery/repr.h"
+#include "celery/store.h"
 
 #define REPLIES_NS WF_SECONDS(1) /* as Celery's */
+#define CHORD_EXPIRES_S 86400    /* likewise */
 
 struct wf_celery_client {
     struct wfi_client_broker *broker;
     struct wfi_line backend;
     struct wfi_results *results; /* NULL without a backend */
+    struct wfi_store *store;     /* NULL where chords cannot be counted */
     struct wfi_uuids uuids;
     char *queue, *prefix;
     char reply_to[WFI_UUID_BYTES];
@@ -120,6 +126,20 @@ static void set_route(const struct wf_celery_client *client, const struct wfi_cl
     p->routing_key = queue ? queue : task->routing_key ? task->routing_key : "";
 }
 
+/* What is sent from inside of a task follows from that, unless it says otherwise. */
+static void set_parent(const struct wfi_client_task *task, struct wfi_message *m)
+{
+    const struct wf_task *self = wf_task_self();
+    const struct wf_celery_request *current = self ? wf_celery_task_request(self) : NULL;
+    m->root_id = task->root_id;
+    if (current && !task->root_id && !task->parent_id) {
+        m->root_id = current->root_id ? current->root_id : current->id;
+        m->parent_id = current->id;
+    }
+    if (!m->root_id)
+        m->root_id = m->id;
+}
+
 static int fill(struct wf_celery_client *client, const struct wfi_client_task *task,
                 struct texts *texts, struct wfi_message *m, struct wf_error *reterr)
 {
@@ -146,7 +166,7 @@ static int fill(struct wf_celery_client *client, const struct wfi_client_task *t
         .chord = task->chord,
     };
     m->properties.correlation_id = m->id;
-    m->root_id = task->root_id ? task->root_id : m->id;
+    set_parent(task, m);
     set_route(client, task, &m->properties);
     set_times(task, texts, m);
     int err = show(&task->args, true, &texts->args, &m->argsrepr, reterr);
@@ -320,6 +340,54 @@ int wf_celery_client_send(struct wf_celery_client *client, const char *name, con
         err = wfi_client_send(client, &task, ret_id, NULL, deadline, reterr);
     wfi_client_applied_fini(&applied);
     return err;
+}
+
+/* ---- signatures ---- */
+
+static void new_id(void *arg, char ret_id[WFI_ID_BYTES])
+{
+    wfi_uuid_next(arg, ret_id);
+}
+
+void wfi_client_canvas_context(struct wf_celery_client *client, struct wfi_canvas_context *ret,
+                               struct wfi_message *request)
+{
+    const struct wf_task *self = wf_task_self();
+    const struct wf_celery_request *current = self ? wf_celery_task_request(self) : NULL;
+    *ret = (struct wfi_canvas_context){.origin = client->origin,
+                                       .reply_to = client->reply_to,
+                                       .now_us = now_us(),
+                                       .new_id = new_id,
+                                       .arg = &client->uuids};
+    if (!current)
+        return;
+    *request = (struct wfi_message){.id = current->id, .root_id = current->root_id};
+    ret->request = request;
+}
+
+int wfi_client_send_step(struct wf_celery_client *client, const struct wfi_canvas_step *step,
+                         wf_deadline deadline, struct wf_error *reterr)
+{
+    const struct wfi_client_task route = {
+        .queue = step->queue, .exchange = step->exchange, .routing_key = step->routing_key};
+    struct wfi_message m = step->message;
+    struct wfi_client_parcel *parcel = NULL;
+    set_route(client, &route, &m.properties);
+    if (!step->has_priority)
+        m.properties.priority = 0;
+    int err = client->broker->ops->pack(client->broker, &m, &parcel);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    err = wfi_client_publish(client, parcel, deadline, reterr);
+    if (err && reterr)
+        wf_error_prefix(reterr, "task %.100s", m.task);
+    parcel->discard(parcel);
+    return err;
+}
+
+struct wfi_store *wfi_client_store(struct wf_celery_client *client)
+{
+    return client->store;
 }
 
 /* ---- results ---- */
@@ -576,8 +644,11 @@ static int open_backend(struct wf_celery_client *client,
     if (err)
         return err;
     if (url.transport == WFI_TRANSPORT_REDIS) {
+        const struct wfi_store_options store = {
+            .url = &url, .prefix = client->prefix, .expires_s = CHORD_EXPIRES_S};
         wfi_line_init(&client->backend, &wfi_client_redis_line, &url, NULL, options->send_once);
-        return wfi_results_create(&url, &made, &client->results, reterr);
+        err = wfi_store_create(&store, &client->store, reterr);
+        return err ? err : wfi_results_create(&url, &made, &client->results, reterr);
     }
     if (url.transport != WFI_TRANSPORT_RPC)
         return wf_error_set(reterr, -ENOTSUP,
@@ -642,6 +713,7 @@ void wf_celery_client_destroy(struct wf_celery_client *client)
         return;
     wfi_results_destroy(client->results);
     wfi_line_fini(&client->backend);
+    wfi_store_destroy(client->store);
     if (client->broker)
         client->broker->ops->destroy(client->broker);
     wfi_uuids_fini(&client->uuids);

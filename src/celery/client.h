@@ -98,6 +98,20 @@ int wfi_client_priority(const struct wf_celery_client *client, int priority);
 int wfi_client_revoke(struct wf_celery_client *client, const char *const *ids, size_t count,
                       bool terminate, wf_deadline deadline, struct wf_error *reterr);
 
+/*
+ * For signatures: what canvas has to know of the client, and of the request, if any, that the
+ * caller runs in, of which `request` is filled; one of the messages that it makes, sent; and where
+ * chords are counted, NULL where they cannot be.
+ */
+struct wfi_canvas_context;
+struct wfi_canvas_step;
+struct wfi_message;
+void wfi_client_canvas_context(struct wf_celery_client *client, struct wfi_canvas_context *ret,
+                               struct wfi_message *request);
+int wfi_client_send_step(struct wf_celery_client *client, const struct wfi_canvas_step *step,
+                         wf_deadline deadline, struct wf_error *reterr);
+struct wfi_store *wfi_client_store(struct wf_celery_client *client);
+
 /* What results are waited for by; NULL without a backend. */
 struct wfi_results *wfi_client_results(struct wf_celery_client *client);
 
