@@ -520,6 +520,25 @@ static void test_cancelling_revokes(void **state)
     wf_executor_destroy(on);
 }
 
+/* The worker tells that it was revoked, before it begins; nobody has to be impatient. */
+static void test_a_worker_hears_of_it(void **state)
+{
+    struct with_worker with;
+    struct wf_executor *patient =
+        create_executor(&(struct wf_celery_options){.cancel_wait_ns = WF_SECONDS(1000)});
+    const struct wf_celery_apply later = {.countdown_ns = WF_SECONDS(1000)};
+    int64_t sum;
+    (void)state;
+    with_worker_start(&with);
+    e_add_future f = e_add_submit(patient, 1, 2); /* it hears once it is there */
+    expect(e_add_result(&f, &sum, soon(), &problem));
+    f = e_add_submit_with(patient, &(struct wf_submit_options){.celery = &later}, 1, 2);
+    wf_future_cancel(f.future);
+    assert_int_equal(e_add_result(&f, &sum, soon(), NULL), -ECANCELED);
+    wf_executor_destroy(patient);
+    with_worker_stop(&with);
+}
+
 static void test_a_broker_that_comes_back_is_used(void **state)
 {
     struct wf_executor *on = create_executor(NULL);
@@ -611,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_maps_scopes_and_walks),
         cmocka_unit_test(test_what_belongs_to_a_call_goes_with_it),
         cmocka_unit_test(test_cancelling_revokes),
+        cmocka_unit_test(test_a_worker_hears_of_it),
         cmocka_unit_test(test_a_broker_that_comes_back_is_used),
         cmocka_unit_test(test_memory_that_runs_out_is_told_or_survived),
     };

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The client in C against a real worker of Celery, over a Redis of the test's own.
+"""The client in C against a real worker of Celery, over a Redis of the test's own, or a RabbitMQ and
+rpc://.
 
-    client_python.py CLIENT_CALLS       see test/celery/client_calls.c
+    client_python.py CLIENT_CALLS [rabbit]       see test/celery/client_calls.c
 
-Without python3-celery, python3-redis or redis-server it is skipped (77).
+Without python3-celery, python3-redis, redis-server or RabbitMQ it is skipped (77).
 """
 import json
 import os
@@ -16,9 +17,9 @@ import unittest
 
 PYTHON = "/usr/bin/python3"  # Debian's, for which python3-celery is
 TASKS = '''
-import os
+import os, time
 from celery import Celery
-app = Celery("calls", broker=os.environ["TEST_REDIS"], backend=os.environ["TEST_REDIS"])
+app = Celery("calls", broker=os.environ["TEST_BROKER"], backend=os.environ["TEST_BACKEND"])
 app.conf.worker_hijack_root_logger = False
 
 @app.task(name="t.add")
@@ -33,6 +34,14 @@ def back(value):
 def fail(text):
     raise ValueError(text)
 
+@app.task(name="t.sum")
+def total(values):
+    return sum(values)
+
+@app.task(name="t.sleep")
+def sleep(seconds):
+    time.sleep(seconds)
+
 @app.task(name="t.about", bind=True)
 def about(self):
     r = self.request
@@ -45,21 +54,35 @@ class Calls(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="weft-client-")
-        cls.socket = os.path.join(cls.folder, "s")
-        cls.url = "redis+socket://" + cls.socket
         with open(os.path.join(cls.folder, "calls.py"), "w", encoding="utf-8") as file:
             file.write(TASKS)
+        cls.redis = cls.rabbit = None
+        if RABBIT:
+            cls.rabbit = RABBIT.Rabbit()
+            cls.broker, cls.backend = cls.rabbit.url, "rpc://"
+        else:
+            cls.start_redis()
+        cls.start_worker()
+
+    @classmethod
+    def start_redis(cls):
+        path = os.path.join(cls.folder, "s")
+        cls.broker = cls.backend = "redis+socket://" + path
         cls.redis = subprocess.Popen(
             ["redis-server", "--port", "0", "--save", "", "--dir", cls.folder, "--unixsocket",
-             cls.socket], stdout=subprocess.PIPE, text=True)
+             path], stdout=subprocess.PIPE, text=True)
         for line in cls.redis.stdout:
             if "eady to accept connections" in line:
                 break
+
+    @classmethod
+    def start_worker(cls):
         cls.worker = subprocess.Popen(
             [PYTHON, "-m", "celery", "-A", "calls", "worker", "-c", "2", "-l", "info",
              "--without-mingle", "--without-gossip"], cwd=cls.folder, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, "TEST_REDIS": cls.url, "PYTHONDONTWRITEBYTECODE": "1"})
+            env={**os.environ, "TEST_BROKER": cls.broker, "TEST_BACKEND": cls.backend,
+                 "PYTHONDONTWRITEBYTECODE": "1"})
         seen = []
         for line in cls.worker.stderr:
             seen.append(line)
@@ -75,13 +98,17 @@ class Calls(unittest.TestCase):
         cls.worker.wait()
         cls.drain.wait()
         cls.worker.stderr.close()
-        cls.redis.kill()
-        cls.redis.wait()
-        cls.redis.stdout.close()
+        if cls.rabbit:
+            cls.rabbit.close()
+        if cls.redis:
+            cls.redis.kill()
+            cls.redis.wait()
+            cls.redis.stdout.close()
         shutil.rmtree(cls.folder)
 
     def call(self, name, args, kwargs=None, **options):
-        words = [CALLS, self.url, name, json.dumps(args), json.dumps(kwargs or {})]
+        words = [CALLS, self.broker, self.backend, name,
+                 args if isinstance(args, str) else json.dumps(args), json.dumps(kwargs or {})]
         for option, value in options.items():
             words += [option, str(value)]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
@@ -124,9 +151,50 @@ class Calls(unittest.TestCase):
     def test_ignored(self):
         self.assertEqual(self.call("t.add", [1, 2], ignore=1, wait=0.5), "nothing")
 
+    def test_signatures(self):
+        def add(*args):
+            return {"task": "t.add", "args": list(args), "kwargs": {}, "options": {}}
+
+        def several(kind, *tasks):
+            return {"task": "celery." + kind, "args": [], "kwargs": {"tasks": list(tasks)},
+                    "options": {}, "subtask_type": kind}
+
+        def collected(signature):
+            return self.value("@canvas", json.dumps(signature))
+
+        self.assertEqual(collected(add(1, 2)), 3)
+        self.assertEqual(collected(several("group", add(1, 2), several("chain", add(1, 1),
+                                                                       add(5)))), [3, 7])
+        self.assertEqual(collected(several("chain", add(1, 2), add(10), add(100))), 113)
+        self.assertEqual(
+            self.call("@canvas", json.dumps(several(
+                "chain", {"task": "t.fail", "args": ["no"], "options": {}}, add(1)))),
+            "error EINVAL ValueError: no")
+
+    def test_chords(self):
+        def add(*args):
+            return {"task": "t.add", "args": list(args), "kwargs": {}, "options": {}}
+
+        chord = {"task": "celery.chord", "args": [], "options": {}, "subtask_type": "chord",
+                 "kwargs": {"kwargs": {}, "body": {"task": "t.sum", "args": [], "options": {}},
+                            "header": {"task": "celery.group", "args": [], "options": {},
+                                       "kwargs": {"tasks": [add(1, 2), add(3, 4)]}}}}
+        if RABBIT:
+            self.assertIn("a chord needs a Redis", self.call("@canvas", json.dumps(chord)))
+        else:
+            self.assertEqual(self.value("@canvas", json.dumps(chord)), 10)
+
+    def test_requests(self):
+        replies = self.value("@control", "ping")
+        self.assertEqual(list(replies.values()), [{"ok": "pong"}])
+        self.assertIn("t.add", list(self.value("@control", "registered").values())[0])
+
+    def test_the_engine(self):
+        self.assertEqual(self.value("@engine", []), "done")
+
 
 def missing():
-    if not shutil.which("redis-server"):
+    if not RABBIT and not shutil.which("redis-server"):
         return "redis-server (Debian: redis-server)"
     for module in "celery", "redis":
         if subprocess.run([PYTHON, "-c", "import " + module], capture_output=True,
@@ -138,6 +206,10 @@ def missing():
 if __name__ == "__main__":
     os.environ["PATH"] += ":/usr/sbin"
     CALLS = os.path.abspath(sys.argv.pop(1))
+    RABBIT = None
+    if sys.argv[1:] == ["rabbit"]:
+        import rabbit as RABBIT  # which exits where there is none
+        del sys.argv[1]
     lack = missing()
     if lack:
         print("skipped: there is no " + lack)
