@@ -317,7 +317,8 @@ int wfi_client_apply(struct wfi_client_task *task, const struct wf_celery_apply 
         err = read_text(apply->callbacks, WF_JSON_ARRAY, "callbacks", &applied->trees[1], reterr);
     if (!err)
         err = read_text(apply->errbacks, WF_JSON_ARRAY, "errbacks", &applied->trees[2], reterr);
-    task->headers = wf_json_root(applied->trees[0]);
+    if (applied->trees[0])
+        task->headers = wf_json_root(applied->trees[0]);
     return err;
 }
 
