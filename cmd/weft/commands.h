@@ -5,8 +5,10 @@
 
 #include "options.h"
 
+extern const struct command call_command;
 extern const struct command crawl_command;
 extern const struct command get_command;
+extern const struct command inspect_command;
 extern const struct command race_command;
 extern const struct command run_command;
 extern const struct command serve_command;

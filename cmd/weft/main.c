@@ -9,9 +9,9 @@
 #include "man.h"
 
 static const struct command *const commands[] = {
-    &crawl_command,  &get_command, &race_command, &run_command, &serve_command, &site_command,
+    &crawl_command,  &get_command,  &race_command,    &run_command, &serve_command, &site_command,
 #if WEFT_HAVE_CELERY
-    &worker_command,
+    &worker_command, &call_command, &inspect_command,
 #endif
 };
 

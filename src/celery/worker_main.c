@@ -103,8 +103,9 @@ static int open_log(struct program *program, struct wf_error *reterr)
 static bool runs(long pid)
 {
     char path[64];
+    struct wf_file_info info;
     snprintf(path, sizeof path, "/proc/%ld", pid);
-    return pid > 0 && pid != getpid() && wf_file_look(path, NULL) == 0;
+    return pid > 0 && pid != getpid() && wf_file_look(path, &info) == 0;
 }
 
 static int take_pid_file(struct program *program, struct wf_error *reterr)

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a client of Celery finds its broker and its results. */
+#ifndef WEFT_CMD_WORKER_ADDRESSES_H
+#define WEFT_CMD_WORKER_ADDRESSES_H
+
+#include "options.h"
+
+/* As given on the command line; NULL: not. */
+struct addresses {
+    const char *app, *broker, *backend;
+    bool is_default; /* nobody has named a broker */
+};
+
+/*
+ * Fills in what was not given: from the environment, from the module that `app` names, Celery's
+ * default. Returns -1 to go on; or EXIT_USAGE, after a line about a module that cannot be used.
+ */
+int addresses_find(const struct command *command, struct addresses *addresses);
+
+/* A time in seconds, above 0, as a text; 0 when there is none. Returns -1, or EXIT_USAGE after a
+ * line. */
+int seconds_read(const struct command *command, const char *option, const char *text, double *ret);
+
+#endif

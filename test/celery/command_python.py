@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: MIT
+"""weft worker, weft call and weft inspect as a Celery user types them, with a Redis of the test's own
+and Python's Celery as the other side.
+
+    command_python.py WEFT FOLDER       the folder has celery_task.so
+
+Run by /usr/bin/python3; exits 77 when Debian's python3-celery or python3-redis, or redis-server, is
+missing."""
+import concurrent.futures
+import gc
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+try:
+    import celery
+except ImportError as missing:
+    print(f"{missing} (Debian: python3-celery)")
+    sys.exit(77)
+from cluster import PATIENCE_S, SANITIZED, WITH_US, Redis, wait_until
+
+WEFT, TASKS = (os.path.abspath(path) for path in (sys.argv.pop(1), sys.argv.pop(1)))
+SERVER = Redis()
+LOG_LINE = r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: (INFO|WARNING|ERROR)/MainProcess\] "
+
+
+def environment(**more):
+    clean = {key: value for key, value in os.environ.items()
+             if not key.startswith(("CELERY_", "WEFT_TASK"))}
+    return clean | more
+
+
+NAMED = {"CELERY_BROKER_URL": SERVER.url, "CELERY_RESULT_BACKEND": SERVER.url}
+
+
+class Worker:
+    """weft worker; ready once it has said so in its log."""
+
+    def __init__(self, *words, env=None, folder=TASKS, ready=True):
+        self.out, self.log = (tempfile.TemporaryFile("w+") for _ in range(2))
+        self.process = subprocess.Popen(WITH_US + [WEFT, *words], stdout=self.out, stderr=self.log,
+                                        env=environment(**(NAMED if env is None else env)),
+                                        cwd=folder)
+        if ready:
+            wait_until(lambda: " ready." in self.text(self.log) or self.process.poll() is not None,
+                       "it is ready")
+
+    def text(self, file=None):
+        file = file or self.log
+        file.seek(0)
+        return file.read()
+
+    def end(self, *signals):
+        for number in signals or (signal.SIGTERM,):
+            self.process.send_signal(number)
+        status = self.process.wait(PATIENCE_S)
+        return status, self.text(self.out), self.text(self.log)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def weft(*words, env=None, folder=TASKS):
+    """Returns (status, standard output, standard error, seconds)."""
+    began = time.monotonic()
+    done = subprocess.run([WEFT, *words], env=environment(**(NAMED if env is None else env)),
+                          cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S,
+                          stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout, done.stderr, time.monotonic() - began
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        SERVER.client.flushall()
+        self.app = celery.Celery(broker=SERVER.url, backend=SERVER.url, set_as_current=False)
+        self.addCleanup(self.app.close)
+
+    def start(self, *words, **options):
+        worker = Worker(*words, **options)
+        self.addCleanup(worker.process.kill)
+        return worker
+
+    def get(self, name, *args, **options):
+        return self.app.send_task(name, args, **options).get(PATIENCE_S)
+
+
+class Starts(Case):
+    def test_celerys_word_order_and_its_banner(self):
+        worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "3", "-n", "w1@%h",
+                            "-Q", "celery,images")
+        self.assertEqual(self.get("add", 2, 3), 5)
+        self.assertIs(self.get("is_prime", 97, queue="images"), True)
+        value = {"a": [1, None, 10**30, 1.5, "é"]}
+        self.assertEqual(self.get("echo", value), value)
+        with self.assertRaisesRegex(ValueError, "^no$"):
+            self.get("fail", "no")
+        self.assertEqual(self.get("sleeping", 0.01), 0.01)
+        status, out, log = worker.end()
+        self.assertEqual(status, 0, log)
+        host = socket.gethostname()
+        for line in (f" w1@{host},", ".> app:         celery_task", ".> transport:   redis+socket:",
+                     ".> results:     redis+socket:", ".> concurrency: 3 (threads)",
+                     ".> task events: OFF", ".> images           exchange=images(direct) key=images",
+                     ". add\n", ". is_prime\n", ". retry_until\n", "worker: Warm shutdown"):
+            self.assertIn(line, out)
+        self.assertNotIn("race_prime", out)
+        for line in log.splitlines():
+            self.assertRegex(line, LOG_LINE)
+        for pattern in (f"w1@{host} ready\\.", r"Task add\[[0-9a-f-]{36}\] received",
+                        r"Task add\[[0-9a-f-]{36}\] succeeded in \S+s: 5\n"):
+            self.assertRegex(log, pattern)
+
+    def test_options_win_over_the_environment(self):
+        env = {"CELERY_BROKER_URL": "redis://127.0.0.1:1", "CELERY_RESULT_BACKEND": "nonsense"}
+        worker = self.start("worker", "-A", TASKS + "/celery_task.so", "-linfo", "-q", "-P", "fibers",
+                            "--broker", SERVER.url, "--result-backend=" + SERVER.url, env=env,
+                            folder="/")
+        self.assertEqual(self.get("add", 1, 1), 2)
+        status, out, _ = worker.end()
+        self.assertEqual(status, 0)
+        self.assertNotIn("config", out)
+
+    def test_a_bare_name_is_found_along_the_path(self):
+        worker = self.start("worker", "-A", "celery_task", "-l", "info", "-P", "processes", "-c1",
+                            env=NAMED | {"WEFT_TASK_PATH": "/nowhere:" + TASKS}, folder="/")
+        self.assertEqual(self.get("add", 1, 1), 2)
+        with self.assertRaises(Exception) as caught:
+            self.get("sleeping", 60, time_limit=0.2)
+        self.assertEqual(type(caught.exception).__name__, "TimeLimitExceeded")
+        self.assertEqual(self.get("add", 1, 2), 3)
+        self.assertEqual(worker.end()[0], 0)
+
+    def test_pid_file_and_log_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pid, log = os.path.join(folder, "w.pid"), os.path.join(folder, "w.log")
+            with open(pid, "w", encoding="ascii") as file:
+                file.write("999999999\n")  # of nobody
+            words = ("worker", "-A", "celery_task", "-l", "INFO", "--pidfile", pid,
+                     "--logfile", os.path.join(folder, "%n.log"), "-n", "w")
+            worker = self.start(*words, ready=False)
+            wait_until(lambda: os.path.exists(log) and " ready." in read(log), "it is ready")
+            self.assertEqual(int(read(pid)), worker.process.pid)
+            status, _, err, _ = weft(*words)
+            self.assertEqual(status, 1)
+            self.assertRegex(err, f"^weft worker: process {worker.process.pid} has the pid file .*\n$")
+            self.assertEqual(self.get("add", 1, 1), 2)
+            status, _, err = worker.end()
+            self.assertEqual((status, err), (0, ""))
+            self.assertFalse(os.path.exists(pid))
+            self.assertRegex(read(log), "(?m)" + LOG_LINE + "Task add")
+
+
+class Ends(Case):
+    def slow(self):
+        worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "1")
+        results = [self.app.send_task("sleeping", (s,)) for s in (0.8, 0.01)]
+        wait_until(lambda: worker.text().count("] received") == 2, "both are taken")
+        return worker, results
+
+    def test_a_warm_end_waits_and_gives_back(self):
+        for signals in ((signal.SIGTERM,), (signal.SIGINT,), (signal.SIGTERM, signal.SIGTERM)):
+            SERVER.client.flushall()
+            worker, results = self.slow()
+            status, out, log = worker.end(*signals)
+            self.assertEqual(status, 0, log)
+            self.assertIn("Warm shutdown", out)
+            self.assertEqual(results[0].get(PATIENCE_S), 0.8)
+            self.assertEqual(SERVER.client.llen("celery"), 1)
+            for result in results:
+                result.forget()
+
+    def test_a_cold_end_is_at_once(self):
+        for first, second in ((signal.SIGQUIT, None), (signal.SIGINT, signal.SIGINT)):
+            SERVER.client.flushall()
+            worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "1")
+            self.app.send_task("sleeping", (50,))
+            wait_until(lambda: "] received" in worker.text(), "it is taken")
+            began = time.monotonic()
+            worker.process.send_signal(first)
+            if second:
+                wait_until(lambda: "Warm shutdown" in worker.text(worker.out), "the first is seen")
+                worker.process.send_signal(second)
+            self.assertEqual(worker.process.wait(PATIENCE_S), 1)
+            self.assertLess(time.monotonic() - began, 20)
+            self.assertIn("Cold shutdown", worker.text(worker.out))
+
+
+class Wrong(Case):
+    """Each is one line, its status, and told within five seconds; several at a time."""
+
+    def setUp(self):
+        super().setUp()
+        self.tried = []
+        self.pool = concurrent.futures.ThreadPoolExecutor(4)
+        self.addCleanup(self.pool.shutdown)
+
+    def wrong(self, status, pattern, *words, **options):
+        self.tried.append((status, pattern, words, self.pool.submit(weft, *words, **options)))
+
+    def look(self):
+        for status, pattern, words, done in self.tried:
+            got, _, err, took = done.result()
+            with self.subTest(words):
+                self.assertEqual(got, status, err)
+                self.assertRegex(err, rf"\A[^\n]*(?:{pattern})[^\n]*\n\Z")
+                if not SANITIZED:
+                    self.assertLess(took, 5)
+
+    def test_each_is_one_line(self):
+        worker = ("worker", "-A", "celery_task")
+        self.wrong(2, "unknown option --concurency", *worker, "--concurency", "2")
+        self.wrong(2, "-c wants a whole number", *worker, "-c", "two")
+        self.wrong(2, "-P wants one of threads, fibers", *worker, "-P", "magic")
+        self.wrong(2, "--detach is not for this worker", *worker, "--detach")
+        self.wrong(2, "unexpected argument \"more\"", *worker, "more")
+        self.wrong(2, "there are no tasks", "worker")
+        self.wrong(2, "module nosuch: there is no nosuch.so", "-A", "nosuch", "worker", "-l", "info")
+        self.wrong(2, "%x is no sign", *worker, "-n", "w%x")
+        self.wrong(2, "no command \"wroker\"", "-A", "celery_task", "wroker")
+        self.wrong(2, "redis://, amqp://|begins with redis", *worker, "-b", "nonsense")
+        self.wrong(2, "none of redis", *worker, "-b", "http://127.0.0.1")
+        self.wrong(2, "result backend: .*none of redis", *worker, "--result-backend", "db+sqlite:///x")
+        self.wrong(1, "127.0.0.1:1: .*refused", *worker, "-b", "redis://127.0.0.1:1")
+        self.wrong(1, "no broker is named .*amqp://guest@localhost:5672//", *worker, env={})
+        self.wrong(1, "cannot write to /nowhere", *worker, "--logfile", "/nowhere/log")
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.path.join(folder, "other.so")
+            shutil.copy(os.path.join(TASKS, "celery_task.so"), other)
+            self.wrong(2, r"task \w+ is defined twice: at \S+:\d+ and at \S+:\d+", "worker", "-A",
+                       "celery_task," + other)
+            self.look()
+
+    def test_a_broker_that_does_not_answer(self):
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            port = silent.getsockname()[1]
+            self.wrong(1, "", "worker", "-A", "celery_task", "-b", f"redis://127.0.0.1:{port}")
+            self.wrong(1, "", "call", "add", "1", "2", "-b", f"redis://127.0.0.1:{port}")
+            self.wrong(1, "", "inspect", "ping", "-b", f"redis://127.0.0.1:{port}")
+            self.look()
+
+    def test_clients_say_what_is_wrong(self):
+        self.wrong(2, "missing NAME", "call")
+        self.wrong(2, "--wait wants --result-backend", "call", "add", "1", "2", "-w",
+                   env={"CELERY_BROKER_URL": SERVER.url})
+        self.wrong(2, "--eta wants a time", "call", "add", "1", "2", "--eta", "tomorrow")
+        self.wrong(2, "--timeout wants seconds", "call", "add", "1", "2", "--timeout", "-1")
+        self.wrong(2, "", "call", "add", "--args", "{}")
+        self.wrong(1, "127.0.0.1:1: .*refused", "call", "add", "1", "2", "-b", "redis://127.0.0.1:1")
+        self.wrong(1, "refused", "inspect", "ping", "-b", "redis://127.0.0.1:1")
+        self.wrong(1, "no worker replied", "inspect", "ping", "--timeout", "0.1")
+        self.wrong(2, "rate_limit: unexpected argument", "inspect", "rate_limit", "add", "1", "2")
+        self.look()
+
+
+class Clients(Case):
+    def test_calls(self):
+        worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "2", "-n", "w1@here")
+        call = ("call", "--wait", "--timeout", "30")
+        self.assertEqual(weft(*call, "add", "2", "3")[:3], (0, "5\n", ""))
+        self.assertEqual(weft(*call, "add", "2", "-k", '{"y": 40}')[:2], (0, "42\n"))
+        self.assertEqual(weft(*call, "add", "-a", "[2, 2]", "--priority", "3")[:2], (0, "4\n"))
+        self.assertEqual(weft(*call, "echo", "two words")[:2], (0, "two words\n"))
+        status, out, _, _ = weft(*call, "echo", '{"a": [1, null, 1.0]}')
+        self.assertEqual((status, json.loads(out)), (0, {"a": [1, None, 1.0]}))
+        status, out, err, _ = weft(*call, "fail", "no", "--id", "mine")
+        self.assertEqual((status, out, err), (1, "", "weft call: fail[mine]: ValueError: no\n"))
+        status, out, _, _ = weft(*call, "add", "1", "1", "--json", "--id", "other")
+        self.assertEqual((status, json.loads(out)["status"], json.loads(out)["task_id"]),
+                         (0, "SUCCESS", "other"))
+        began = time.monotonic()
+        self.assertEqual(weft(*call, "add", "1", "1", "--countdown", "0.5")[1], "2\n")
+        self.assertGreaterEqual(time.monotonic() - began, 0.5)
+        self.assertEqual(weft(*call, "add", "1", "1", "--eta", "2001-02-03T04:05:06Z")[1], "2\n")
+        status, _, err, _ = weft(*call, "add", "1", "1", "--expires", "2001-02-03T04:05:06+01:00")
+        self.assertEqual((status, "expired" in err), (1, True), err)
+        status, _, err, _ = weft("call", "-w", "-t", "0.1", "sleeping", "0.6")
+        self.assertRegex(err, r"^weft call: sleeping\[.*\]: no result within 0.1 s\n$")
+        status, out, _, _ = weft("call", "add", "20", "22")
+        self.assertRegex(out, r"^[0-9a-f-]{36}\n$")
+        self.assertEqual(self.app.AsyncResult(out.strip()).get(PATIENCE_S), 42)
+        self.assertEqual(worker.end()[0], 0)
+
+    def test_inspects(self):
+        worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "2", "-n", "w1@here")
+        status, out, _, _ = weft("inspect", "ping")
+        self.assertEqual((status, out), (0, "->  w1@here: OK\n    pong\n\n1 worker replied\n"))
+        status, out, _, _ = weft("inspect", "registered", "--json", "-d", "w1@here")
+        self.assertIn("is_prime", json.loads(out)["w1@here"])
+        status, out, _, _ = weft("inspect", "rate_limit", "add", "100/m")
+        self.assertEqual(status, 0, out)
+        status, out, _, _ = weft("inspect", "nosuch")
+        self.assertEqual(status, 1, out)
+        self.assertIn("w1@here: ERROR", out)
+        self.assertEqual(weft("inspect", "ping", "-d", "w2@here", "-t", "0.2")[0], 1)
+        weft("inspect", "shutdown", "-t", "0.2")
+        self.assertEqual(worker.process.wait(PATIENCE_S), 0)
+
+
+if __name__ == "__main__":
+    try:
+        unittest.main()
+    finally:
+        gc.collect()  # results that are dropped later would look for the server
+        SERVER.close()
