@@ -2,7 +2,8 @@
 /*
  * The client of the benchmarks Q, one plain thread:
  *
- *     celery_client BROKER BACKEND publish TASK COUNT    calls sent a second
+ *     celery_client BROKER BACKEND publish TASK COUNT    calls sent a second, as Celery sends them
+ *     celery_client BROKER BACKEND confirm TASK COUNT    each waiting for the broker's word
  *     celery_client BROKER BACKEND get TASK COUNT        of a call and its result: the median and
  *                                                        the 99th percentile, in ms
  */
@@ -60,12 +61,14 @@ int main(int argc, char **argv)
     struct wf_celery_client *client;
     struct wf_error error = {0};
     if (argc != 6) {
-        fprintf(stderr, "usage: %s BROKER BACKEND publish|get TASK COUNT\n", argv[0]);
+        fprintf(stderr, "usage: %s BROKER BACKEND publish|confirm|get TASK COUNT\n", argv[0]);
         return 2;
     }
     check(wf_celery_client_create(
-              &(struct wf_celery_client_options){.broker = argv[1], .backend = argv[2]}, &client,
-              &error),
+              &(struct wf_celery_client_options){.broker = argv[1],
+                                                 .backend = argv[2],
+                                                 .unconfirmed = strcmp(argv[3], "publish") == 0},
+              &client, &error),
           &error);
     if (strcmp(argv[3], "get") == 0)
         get(client, argv[4], strtoul(argv[5], NULL, 10));

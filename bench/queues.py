@@ -307,6 +307,9 @@ class Queues:
         count = self.count(workload, worker)
         sent, = worker.ask(broker.url, self.redis.url, "publish", task, count)
         figures[f"{workload}.publish"] = (sent, "calls/s")
+        if workload == "Q3":
+            sent, = worker.ask(broker.url, self.redis.url, "confirm", task, 500)
+            figures[f"{workload}.confirm"] = (sent, "calls/s")
         return figures
 
     def get(self, workload, worker):

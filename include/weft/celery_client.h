@@ -47,6 +47,9 @@ struct wf_celery_client_options {
     const char *queue;   /* of tasks that name none; NULL: "celery" */
     bool send_once;      /* what could not be sent because the connection broke is not tried again;
                             else it is, three times, and may then be there twice, with one id */
+    bool unconfirmed;    /* RabbitMQ: do not wait until the server says that it has a message, as
+                            Celery does not unless it is told to (confirm_publish): many times
+                            quicker, and what is lost with a connection is missed by nobody */
     int retries_max;     /* of connecting to the backend, one after another, until those who wait
                             are told: 20 when 0 */
     int64_t pause_ns;    /* what each pause between them is longer than the one before: 0.2 s when

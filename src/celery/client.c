@@ -614,8 +614,11 @@ static int open_broker(struct wf_celery_client *client,
                        const struct wf_celery_client_options *options, struct wfi_celery_url *url,
                        struct wf_error *reterr)
 {
-    const struct wfi_client_broker_options made = {
-        .url = url, .prefix = client->prefix, .once = options->send_once, .uuids = &client->uuids};
+    const struct wfi_client_broker_options made = {.url = url,
+                                                   .prefix = client->prefix,
+                                                   .once = options->send_once,
+                                                   .unconfirmed = options->unconfirmed,
+                                                   .uuids = &client->uuids};
     int err =
         read_url(options->broker ? options->broker : "redis://localhost", "broker", url, reterr);
     if (err)

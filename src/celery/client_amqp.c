@@ -2,7 +2,7 @@
 /*
  * A client's side of RabbitMQ as a broker. Tasks and requests go out on one line; each is there
  * only when the server has said so (confirms), because else one that is lost with a connection
- * would be missed by nobody. Who waits for replies does so on a connection of its own, at a queue
+ * would be missed by nobody; unless the client does without. Who waits for replies does so on a connection of its own, at a queue
  * that goes with it.
  *
  * A queue is declared as Celery does, before the first message on each connection: durable, with an
@@ -30,6 +30,7 @@ struct queue {
 struct amqp_client {
     struct wfi_client_broker base;
     struct wfi_line line;
+    struct wfi_amqp_options options; /* of its connections */
     struct wfi_uuids *uuids;
     struct wf_mutex lock;
     struct wfi_map queues; /* under the lock; none goes before the client does */
@@ -47,9 +48,7 @@ static int open_amqp(const struct wfi_celery_url *url, const void *options, void
                      wf_deadline deadline, struct wf_error *reterr)
 {
     struct wfi_amqp *amqp;
-    (void)options;
-    int err =
-        wfi_amqp_open(url, &(struct wfi_amqp_options){.confirm = true}, &amqp, deadline, reterr);
+    int err = wfi_amqp_open(url, options, &amqp, deadline, reterr);
     if (!err)
         *ret_connection = amqp;
     return err;
@@ -447,7 +446,8 @@ int wfi_client_amqp_create(const struct wfi_client_broker_options *options,
     client->uuids = options->uuids;
     client->queues.same = has_name;
     wf_mutex_init(&client->lock);
-    wfi_line_init(&client->line, &amqp_line, options->url, NULL, options->once);
+    client->options.confirm = !options->unconfirmed;
+    wfi_line_init(&client->line, &amqp_line, options->url, &client->options, options->once);
     *ret_broker = &client->base;
     return 0;
 }

@@ -69,6 +69,7 @@ struct wfi_client_broker_options {
     const struct wfi_celery_url *url;
     const char *prefix; /* of all keys on Redis; "" for none */
     bool once;          /* nothing is sent again because a connection broke */
+    bool unconfirmed;   /* RabbitMQ: publishing does not wait for the server's answer */
     struct wfi_uuids *uuids;
 };
 

@@ -3,6 +3,7 @@
 
     python3 -m celery -A bench_app worker -c 2       BENCH_BROKER and BENCH_BACKEND are the addresses
     python3 bench_app.py publish TASK COUNT          calls sent a second
+    python3 bench_app.py confirm TASK COUNT          each waiting for the broker's word
     python3 bench_app.py get TASK COUNT              of a call and its result: median and 99th
                                                      percentile, in ms
 """
@@ -45,7 +46,12 @@ def get(task, count):
     print(times[count // 2], times[count * 99 // 100])
 
 
+def confirm(task, count):
+    app.conf.broker_transport_options = {"confirm_publish": True}
+    publish(task, count)
+
+
 if __name__ == "__main__":
-    {"publish": publish, "get": get}[sys.argv[1]](app.tasks[sys.argv[2]], int(sys.argv[3]))
+    {"publish": publish, "confirm": confirm, "get": get}[sys.argv[1]](app.tasks[sys.argv[2]], int(sys.argv[3]))
     sys.stdout.flush()
     os._exit(0)  # results that nobody took would be asked for, one by one
