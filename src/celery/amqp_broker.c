@@ -4,8 +4,8 @@
  *
  *     run        connects; while a connection lasts it is the scope of the fibers below
  *       receiver   puts what the server pushes into `ready`
- *       receiver   a second one, with a connection of its own, gives requests to remote control: once
- *                  the prefetch count is reached, nothing else comes over that connection either
+ *       receiver   a second one, with a connection of its own, gives requests to remote control:
+ *                  once the prefetch count is reached, nothing else comes over that channel either
  *       sender     sends what was settled, all that there is in one write; tells the prefetch
  *                  count; declares queues and begins and ends to consume
  *     take       the worker's: takes messages out of `ready`

@@ -16,7 +16,7 @@ struct wfi_worker;
 /* `worker` is a struct wfi_worker; see wfi_broker_options.control. */
 void wfi_worker_control(void *worker, struct wfi_envelope *envelope);
 
-/* The ids that another worker knows to be revoked, an object's keys; its times are of its own clock,
+/* The ids that another worker knows to be revoked, keys of an object; its times are of its clock,
  * so these are new here. */
 void wfi_worker_learn(struct wfi_worker *worker, const struct wf_json_value *ids);
 

@@ -296,6 +296,7 @@ void wfi_job_end(struct wfi_job *job, const struct wfi_outcome *outcome)
         ignored(job, outcome);
         job->rejected = !outcome->requeue;
         job->undone |= outcome->requeue;
+        wfi_events_rejected(job, outcome->requeue);
         return;
     }
 }

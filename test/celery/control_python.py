@@ -465,6 +465,8 @@ class Events(Case):
         with self.assertRaises(ValueError):
             self.call("fail", "boøm", task_id="bad").get(PATIENCE_S)
         self.call("add", 1, 2, task_id="late", expires=-1)
+        self.call("unwilling", False, task_id="retried").get(PATIENCE_S)
+        self.call("unwilling", True, task_id="refused")
         self.call("sleeping", 60, task_id="killed")
         wait_until(lambda: self.ids("active") == ["killed"], "it runs")
         self.ask("terminate", task_id="killed", signal="KILL")
@@ -480,6 +482,10 @@ class Events(Case):
         self.assertEqual(watcher.wait("task-failed", uuid="bad")["exception"],
                          "ValueError('boøm')")
         self.assertEqual(watcher.wait("task-revoked", uuid="late")["expired"], True)
+        self.assertEqual(watcher.wait("task-retried", uuid="retried")["exception"],
+                         "ValueError('not yet')")
+        watcher.wait("task-succeeded", uuid="retried")
+        self.assertEqual(watcher.wait("task-rejected", uuid="refused")["requeue"], False)
         revoked = watcher.wait("task-revoked", uuid="killed")
         self.assertEqual((revoked["terminated"], revoked["signum"]), (True, 9))
         clocks = [event["clock"] for event in watcher.events if event["hostname"] == OURS]
@@ -492,7 +498,7 @@ class Events(Case):
         self.assertEqual(state.tasks["good"].worker.hostname, OURS)
         self.assertTrue(state.workers[OURS].alive)
         self.stop(worker)
-        self.assertEqual(watcher.wait("worker-offline")["processed"], 3)
+        self.assertEqual(watcher.wait("worker-offline")["processed"], 6)
 
     def test_events_of_tasks_are_told_when_asked_for(self):
         watcher = Watcher(self.app)

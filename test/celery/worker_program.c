@@ -105,6 +105,23 @@ static void free_text(void *result)
 }
 
 /* Any value as a text, as what is passed in does not outlive the call. */
+/* Fails the first time, and is retried; or refuses its message. */
+WF_TASK(wf_none, unwilling, (bool, rejects))
+
+int unwilling(struct wf_task *self, bool rejects, wf_none *ret)
+{
+    const struct wf_celery_request *request = wf_celery_task_request(self);
+    (void)ret;
+    if (rejects)
+        return wf_celery_reject(self, false);
+    if (request && request->retries > 0)
+        return 0;
+    struct wf_error error;
+    wf_error_set(&error, -EINVAL, "not yet");
+    return wf_task_retry(self, &(struct wf_celery_retry){.countdown_ns = -1, .error = &error});
+}
+WF_TASK_DEFINE_WITH(unwilling, .celery = &(const struct wf_celery_task){.acks_late = WF_CELERY_YES})
+
 WF_TASK(wf_bytes, echo, (const struct wf_json *, value))
 
 int echo(struct wf_task *self, const struct wf_json *value, wf_bytes *ret)
