@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -123,6 +124,40 @@ class Values(Case):
         self.assertEqual([r.get(PATIENCE_S) for r in results], [i + i * i for i in range(300)])
         self.stop(worker)
         self.assertEqual(self.counts(), (0, 0))
+
+    def test_events_and_remote_control(self):
+        seen, ready = [], threading.Event()
+
+        def watch():
+            def note(event):
+                seen.append(event["type"])
+                receiver.should_stop = event["type"] == "worker-offline"
+            with self.rpc.connection() as connection:
+                receiver = self.rpc.events.Receiver(connection, handlers={"*": note})
+                with receiver.consumer_context() as (listening, _channel, _consumers):
+                    ready.set()
+                    while not receiver.should_stop:
+                        listening.drain_events(timeout=PATIENCE_S)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        self.assertTrue(ready.wait(PATIENCE_S))
+        worker = self.start("events", "name=c@here")
+        self.assertEqual(self.rpc.send_task("add", (1, 2)).get(PATIENCE_S), 3)
+        control = self.rpc.control
+        queues = control.inspect(["c@here"], limit=1).active_queues()
+        self.assertEqual([queue["name"] for queue in queues["c@here"]], [self.queue])
+        other = self.queue + "-other"
+        control.add_consumer(other, destination=["c@here"], reply=True, limit=1)
+        self.assertEqual(self.rpc.send_task("add", (2, 2), queue=other).get(PATIENCE_S), 4)
+        late = self.rpc.send_task("add", (1, 1), countdown=3600)
+        wait_until(lambda: worker.lines().count("received") == 3, "it is received")
+        control.revoke(late.id)
+        control.shutdown(["c@here"])
+        self.assertEqual(worker.end(0)[0], 0)
+        thread.join(PATIENCE_S)
+        self.assertLessEqual({"worker-online", "task-received", "task-started", "task-succeeded",
+                              "worker-offline"}, set(seen))
 
     def test_a_countdown_is_waited_for_and_counts_not(self):
         worker = self.start("concurrency=1", "prefetch=1", backend=REDIS.url)
