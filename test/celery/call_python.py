@@ -136,6 +136,7 @@ class Ends(Case):
         for engine, name in ("processes", "endless_early"), ("fibers", "sleeping"):
             with self.subTest(engine):
                 worker = self.start(engine)
+                wait_until(lambda: self.app.control.ping(timeout=0.3), "it hears")
                 result = self.call(name, 50)
                 wait_until(lambda: f"Task {name}[" in worker.lines(), "it is there")
                 self.app.control.revoke(result.id, terminate=True)
@@ -147,6 +148,7 @@ class Ends(Case):
 
     def test_a_process_has_so_many_tasks(self):
         worker = self.start("processes", "concurrency=1", "child_tasks=2")
+        wait_until(lambda: self.app.control.ping(timeout=0.3), "it hears")
         pids = [self.get("process_id", 0) for _ in range(5)]
         pool = next(iter(self.app.control.inspect(timeout=1).stats().values()))["pool"]
         self.assertEqual(pool["max-tasks-per-child"], 2)
