@@ -588,6 +588,8 @@ static int read_answer(const wf_bytes *bytes, struct wfi_outcome *outcome, uint6
     outcome->eta_us = answer.eta_us;
     outcome->error = answer.error;
     outcome->error.text[sizeof outcome->error.text - 1] = '\0';
+    outcome->error.task[sizeof outcome->error.task - 1] = '\0';
+    outcome->error.origin[sizeof outcome->error.origin - 1] = '\0';
     outcome->traceback = texts[ANSWER_TRACEBACK].text;
     outcome->queue = texts[ANSWER_QUEUE].text;
     outcome->result =
