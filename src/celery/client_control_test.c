@@ -11,11 +11,13 @@
 
 #include <errno.h>
 
+#include <weft/celery_canvas.h>
 #include <weft/celery_client.h>
 #include <weft/scope.h>
 #include <weft/task.h>
 #include <weft/threads.h>
 
+#include "base/alloc.h"
 #include "celery/control.h"
 #include "celery/message.h"
 #include "celery/redis_broker.h"
@@ -314,6 +316,59 @@ static void test_workers_are_asked(void **state)
     wf_celery_client_destroy(client);
 }
 
+/* ---- no memory ---- */
+
+/* All that a client asks of the servers, but for waiting. */
+static int all_calls(void)
+{
+    struct wf_celery_client *client = NULL;
+    const struct wf_celery_client_options options = {
+        .broker = server.url, .backend = server.url, .send_once = true};
+    const struct wf_celery_apply apply = {
+        .queue = "memory", .headers = "{\"a\": 1}", .callbacks = "[{\"task\": \"cb\"}]"};
+    const struct wf_celery_control control = {.method = "ping", .wait_ns = 1};
+    struct wf_json *replies = NULL, *sent = NULL;
+    int err = wf_celery_client_create(&options, &client, NULL);
+    if (err)
+        return err;
+    struct wf_celery_signature *chord = wf_celery_chord(
+        (struct wf_celery_signature *[]){wf_celery_signature("t", "[1]", NULL, &apply),
+                                         wf_celery_signature("t", "[2]", NULL, &apply)},
+        2, wf_celery_signature("body", NULL, NULL, &apply));
+    err = wf_celery_client_send(client, "t", "[1]", "{}", &apply, NULL, soon(), NULL);
+    if (!err)
+        err = wf_celery_client_apply(client, chord, &sent, soon(), NULL);
+    if (!err)
+        err = wf_celery_client_control(client, &control, &replies, soon(), NULL);
+    if (!err)
+        err = wf_celery_client_revoke(client, "x", true, soon(), NULL);
+    if (!err)
+        err = wf_celery_client_forget(client, "x", soon(), NULL);
+    wf_json_destroy(replies);
+    wf_json_destroy(sent);
+    wf_celery_signature_destroy(chord);
+    wf_celery_client_destroy(client);
+    return err;
+}
+
+static void test_memory_that_runs_out_is_told(void **state)
+{
+    uint64_t told = 0;
+    (void)state;
+    assert_int_equal(all_calls(), 0); /* what is made once in a process is there */
+    for (uint64_t n = 1;; n++) {
+        wfi_alloc_watch(n);
+        int err = all_calls();
+        const bool failed = wfi_alloc_unwatch();
+        if (err && ((err != -ENOMEM && err != -EAGAIN) || !failed))
+            fail_msg("allocation %llu: %s", (unsigned long long)n, wf_strerror(err));
+        told += err != 0;
+        if (!failed)
+            break;
+    }
+    assert_true(told > 0);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -334,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_texts_that_are_no_json_are_refused),
         cmocka_unit_test(test_a_result_is_waited_for_by_its_id),
         cmocka_unit_test(test_workers_are_asked),
+        cmocka_unit_test(test_memory_that_runs_out_is_told),
     };
     struct redis_server probe = {0};
     bool there = redis_server_start(&probe, NULL);
