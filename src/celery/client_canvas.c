@@ -424,38 +424,86 @@ static bool ends_with_group(const struct wf_json_value *signature)
     return kind_of(signature) == WFI_SIGNATURE_GROUP;
 }
 
-/* A group at the end of a chain, of whose members nobody knows here: their results are collected
- * over there, by a task that every worker has. */
-static int with_end(struct wf_json **tree)
+/* A chain, its tasks, and one more. */
+static int write_with_end(struct wf_json_writer *w, const struct wf_json_value *chain)
 {
     static const char accumulate[] =
         "{\"task\": \"celery.accumulate\", \"args\": [], \"kwargs\": {\"index\": 0}, "
         "\"options\": {}, \"subtask_type\": null, \"immutable\": false}";
-    const struct wf_json_value *chain = wf_json_root(*tree);
     const struct wf_json_value *tasks = wf_json_get(wf_json_get(chain, "kwargs"), "tasks");
     const struct wfi_json_piece options = {.value = wf_json_get(chain, "options")};
     const size_t count = wf_json_count(tasks);
-    struct wf_json_writer *w = NULL;
-    struct wf_json *changed = NULL;
-    const char *json;
-    size_t len;
     struct wfi_json_piece *pieces = wfi_zalloc((count + 1) * sizeof *pieces);
-    int err = pieces ? wfi_message_writer_create(&w) : -ENOMEM;
-    if (!err) {
-        for (size_t i = 0; i < count; i++)
-            pieces[i].value = wf_json_at(tasks, i);
-        pieces[count] = piece_of(accumulate);
-        wfi_signature_write_chain(w, pieces, count + 1, &options);
-        err = wf_json_writer_text(w, &json, &len);
-    }
-    if (!err)
-        err = wf_json_read(json, len, NULL, &changed, NULL);
-    if (!err) {
-        wf_json_destroy(*tree);
-        *tree = changed;
-    }
-    wf_json_writer_destroy(w);
+    if (!pieces)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        pieces[i].value = wf_json_at(tasks, i);
+    pieces[count] = piece_of(accumulate);
+    wfi_signature_write_chain(w, pieces, count + 1, &options);
     wfi_free(pieces);
+    return 0;
+}
+
+static int write_collected(struct wf_json_writer *w, const struct wf_json_value *signature,
+                           unsigned depth);
+
+static int write_members(struct wf_json_writer *w, const struct wf_json_value *group,
+                         unsigned depth)
+{
+    const struct wf_json_value *tasks = wf_json_get(wf_json_get(group, "kwargs"), "tasks");
+    int err = 0;
+    wf_json_write_object(w);
+    for (size_t i = 0; !err && i < wf_json_count(group); i++) {
+        const struct wf_json_value *field = wf_json_at(group, i);
+        size_t len;
+        const char *key = wf_json_key(field, &len);
+        wf_json_write_key_bytes(w, key, len);
+        if (strcmp(key, "kwargs") != 0) {
+            wf_json_write_value(w, field);
+            continue;
+        }
+        wf_json_write_object(w);
+        wf_json_write_key(w, "tasks");
+        wf_json_write_array(w);
+        for (size_t k = 0; !err && k < wf_json_count(tasks); k++)
+            err = write_collected(w, wf_json_at(tasks, k), depth + 1);
+        wf_json_write_end(w);
+        wf_json_write_end(w);
+    }
+    wf_json_write_end(w);
+    return err;
+}
+
+/* Where a chain ends with a group, nobody knows here of the group's members: their results are
+ * collected over there, by a task that every worker has. */
+static int write_collected(struct wf_json_writer *w, const struct wf_json_value *signature,
+                           unsigned depth)
+{
+    const enum wfi_signature_kind kind = kind_of(signature);
+    if (kind == WFI_SIGNATURE_GROUP && depth < DEPTH_MAX)
+        return write_members(w, signature, depth);
+    if (kind == WFI_SIGNATURE_CHAIN && ends_with_group(signature))
+        return write_with_end(w, signature);
+    wf_json_write_value(w, signature);
+    return 0;
+}
+
+static int read_collected(const char *text, struct wf_json **ret_tree)
+{
+    struct wf_json *tree = NULL;
+    struct wf_json_writer *w = NULL;
+    size_t len;
+    int err = wf_json_read(text, strlen(text), NULL, &tree, NULL);
+    if (!err)
+        err = wfi_message_writer_create(&w);
+    if (!err)
+        err = write_collected(w, wf_json_root(tree), 0);
+    if (!err)
+        err = wf_json_writer_text(w, &text, &len);
+    if (!err)
+        err = wf_json_read(text, len, NULL, ret_tree, NULL);
+    wf_json_writer_destroy(w);
+    wf_json_destroy(tree);
     return err;
 }
 
@@ -487,10 +535,7 @@ int wf_celery_client_apply(struct wf_celery_client *client,
     if (err)
         return err;
     wfi_client_canvas_context(client, &context, &request);
-    err = wf_json_read(text, strlen(text), NULL, &tree, NULL);
-    if (!err && kind_of(wf_json_root(tree)) == WFI_SIGNATURE_CHAIN &&
-        ends_with_group(wf_json_root(tree)))
-        err = with_end(&tree);
+    err = read_collected(text, &tree);
     if (!err)
         err = wfi_canvas_create(&canvas);
     if (err)

@@ -198,6 +198,11 @@ static void test_tasks_groups_and_chains(void **state)
     struct wf_celery_signature *group =
         wf_celery_group((struct wf_celery_signature *[]){add("[1]"), add("[2]")}, 2);
     expect(wf_celery_chain((struct wf_celery_signature *[]){add("[1, 2]"), group}, 2), "[4, 5]");
+    group = wf_celery_group((struct wf_celery_signature *[]){add("[1]"), add("[2]")}, 2);
+    struct wf_celery_signature *chain =
+        wf_celery_chain((struct wf_celery_signature *[]){add("[1, 2]"), group}, 2);
+    expect(wf_celery_group((struct wf_celery_signature *[]){add("[0, 0]"), chain}, 2),
+           "[0, [4, 5]]");
     expect(wf_celery_group(NULL, 0), "[]");
 }
 
