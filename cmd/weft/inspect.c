@@ -216,7 +216,9 @@ static int ask(const struct values *values, const char *method, const char *argu
         fprintf(stderr, "weft inspect: %s\n", error.text[0] ? error.text : wf_strerror(err));
         return EXIT_USAGE;
     }
-    err = wf_celery_client_control(client, &control, &replies,
+    /* A worker that is told to shut down does not reply. */
+    const bool silent = strcmp(method, "shutdown") == 0;
+    err = wf_celery_client_control(client, &control, silent ? NULL : &replies,
                                    wf_after(SEND_NS + WF_SECONDS(timeout_s)), &error);
     if (err) {
         if (values->addresses.is_default)
@@ -224,6 +226,8 @@ static int ask(const struct values *values, const char *method, const char *argu
                             values->addresses.broker);
         fprintf(stderr, "weft inspect: %s\n", error.text[0] ? error.text : wf_strerror(err));
         status = err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+    } else if (silent) {
+        status = EXIT_DONE;
     } else if (wf_json_count(wf_json_root(replies)) == 0) {
         fprintf(stderr, "weft inspect: no worker replied within %g s\n", timeout_s);
     } else if (values->json) {

@@ -10,6 +10,7 @@ import concurrent.futures
 import gc
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ except ImportError as missing:
 from cluster import PATIENCE_S, SANITIZED, WITH_US, Redis, wait_until
 
 WEFT, TASKS = (os.path.abspath(path) for path in (sys.argv.pop(1), sys.argv.pop(1)))
+README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "README.md")
 SERVER = Redis()
 LOG_LINE = r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: (INFO|WARNING|ERROR)/MainProcess\] "
 
@@ -192,6 +194,46 @@ class Ends(Case):
             self.assertEqual(worker.process.wait(PATIENCE_S), 1)
             self.assertLess(time.monotonic() - began, 20)
             self.assertIn("Cold shutdown", worker.text(worker.out))
+
+
+class Readme(unittest.TestCase):
+    """The page's own lines, with the addresses of a server of the test's."""
+
+    def lines(self, env, *options):
+        with open(README, encoding="utf-8") as file:
+            page = file.read()
+        python = re.search(r"(?m)^ +(python3 -c '[^']+')$", page).group(1)
+        calls = re.findall(r"(?m)^ +\.\./weft ((?:call|inspect) [^#\n]*[^#\n ])", page)
+        self.assertEqual(len(calls), 2)
+        worker = Worker("worker", "-A", "celery_task", "-l", "info", "-n", "w@here", *options, env=env)
+        self.addCleanup(worker.process.kill)
+        done = subprocess.run(["/bin/sh", "-c", python.replace("python3", sys.executable + " -Wignore")],
+                              env=environment(**env), capture_output=True, text=True, timeout=PATIENCE_S)
+        self.assertEqual((done.returncode, done.stdout), (0, "5\n"), done.stderr)
+        self.assertEqual(weft(*calls[0].split(), env=env)[:3], (0, "true\n", ""))
+        self.assertIn("w@here: OK", weft(*calls[1].split(), env=env)[1])
+        status, out, err, _ = weft("inspect", "shutdown", env=env)
+        self.assertEqual((status, err), (0, ""), out)
+        self.assertEqual(worker.process.wait(PATIENCE_S), 0)
+
+    def test_on_redis(self):
+        self.lines(NAMED)
+
+    def test_on_rabbitmq(self):
+        try:
+            from rabbit import Rabbit
+        except SystemExit:
+            self.skipTest("there is no RabbitMQ (Debian: rabbitmq-server)")
+        server = Rabbit()
+        self.addCleanup(server.close)
+        self.lines({"CELERY_BROKER_URL": server.url, "CELERY_RESULT_BACKEND": "rpc://"})
+        wrong = server.url.replace("guest:guest", "guest:wrong")
+        for words in (("worker", "-A", "celery_task", "-q"), ("call", "add", "1", "2"),
+                      ("inspect", "ping")):
+            status, _, err, _ = weft(*words, "-b", wrong)
+            self.assertEqual(status, 1)
+            self.assertRegex(err, r"\A[^\n]*ACCESS_REFUSED[^\n]*\n\Z")
+            self.assertNotIn(":wrong@", err)
 
 
 class Wrong(Case):
