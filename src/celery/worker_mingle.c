@@ -97,7 +97,8 @@ int wfi_celery_mingle(struct wf_task *self, struct wfi_worker *worker, wf_none *
         client->ops->destroy(client);
     }
     wfi_uuids_fini(&uuids);
-    if (err && err != -ECANCELED)
+    /* Where there is no broker at all, somebody else says so. */
+    if (err && err != -ECANCELED && wfi_load(&worker->was_connected))
         wfi_worker_say(worker, WF_CELERY_WARNING, "mingle: %s", error.text);
     else if (!err && mingling.nodes)
         wfi_worker_say(worker, WF_CELERY_INFO, "mingle: sync with %zu nodes", mingling.nodes);
