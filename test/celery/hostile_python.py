@@ -54,6 +54,22 @@ def deep(opening, closing, inside=b""):
     return opening * DEEP + inside + closing * DEEP
 
 
+def wrong_headers():
+    """With which a message is no task. Nothing is stored of it: of some the id is what is wrong."""
+    for name, wrongs in {
+            "task": (None, 1, "", [], {}, True, "a\0b"), "id": (None, 1, "", [], {}, "a\0b"),
+            "root_id": (1, [], {}), "parent_id": (1, True), "group": (7, {}),
+            "group_index": ("1", -1, 1.5, 10**30, []), "retries": ("0", -1, {}, 1e300, True),
+            "timelimit": (1, "1", [1], [1, 2, 3], {"hard": 1}, ["1", None], [-1, None],
+                          [float("nan"), None]),
+            "ignore_result": ("yes", 1, []),
+            "eta": (1700000000, "soon", "", {}, [], "2026-13-01T00:00:00", "2026-02-30T00:00:00",
+                    "2026-01-01T25:00:00+99:99", "9" * 100_000),
+            "expires": (1700000000, "never", True, {}, "0000-00-00T00:00:00")}.items():
+        for wrong in wrongs:
+            yield f"{name} is {str(wrong)[:20]!r}", {name: wrong}
+
+
 def not_messages(rng):
     """Raw texts in the list that are no envelopes of a task."""
     yield "nothing at all", b""
@@ -85,20 +101,8 @@ def not_messages(rng):
                       "eta": None, "expires": None, "utc": True}).encode()
     one = message("add", "old", old)
     yield "protocol 1", json.dumps(one | {"headers": {}}).encode()
-    for name, wrongs in {
-            "task": (None, 1, "", [], {}, True, "a\0b"), "id": (None, 1, "", [], {}, "a\0b"),
-            "root_id": (1, [], {}), "parent_id": (1, True), "group": (7, {}),
-            "group_index": ("1", -1, 1.5, 10**30, []), "retries": ("0", -1, {}, 1e300, True),
-            "timelimit": (1, "1", [1], [1, 2, 3], {"hard": 1}, ["1", None], [-1, None],
-                          [float("nan"), None]),
-            "ignore_result": ("yes", 1, []),
-            "eta": (1700000000, "soon", "", {}, [], "2026-13-01T00:00:00", "2026-02-30T00:00:00",
-                    "2026-01-01T25:00:00+99:99", "9" * 100_000),
-            "expires": (1700000000, "never", True, {}, "0000-00-00T00:00:00")}.items():
-        for wrong in wrongs:
-            # A task without a name or id stores under nothing; the others under nothing either.
-            yield (f"{name} is {str(wrong)[:20]!r}",
-                   text_of("add", "wrong-header", body_of(1, 2), {name: wrong}).encode())
+    for what, headers in wrong_headers():
+        yield what, text_of("add", "wrong-header", body_of(1, 2), headers).encode()
 
 
 def tasks(rng):
@@ -211,6 +215,27 @@ def tasks(rng):
         yield task(f"limits {limit}", "add", body_of(1, 1), None, {"timelimit": limit})
 
 
+def check_outcome(case, raw, outcome):
+    """What is stored against what was expected; None: any end."""
+    meta = json.loads(raw)
+    if outcome is None:
+        case.assertIn(meta["status"], ("SUCCESS", "FAILURE"))
+        return
+    case.assertEqual(meta["status"], outcome.status, meta["result"])
+    if outcome.status != "SUCCESS":
+        exc_type, module = outcome.value
+        case.assertEqual(meta["result"]["exc_type"], exc_type, meta["result"])
+        if module:
+            case.assertEqual(meta["result"]["exc_module"], module)
+        case.assertIsInstance(meta["result"]["exc_message"], list)
+    elif isinstance(outcome.value, bytes):  # JSON that Python would change
+        text = json.loads(raw, parse_int=str, parse_constant=str)["result"]
+        case.assertEqual(text.encode("utf-8", "surrogatepass"), outcome.value)
+    else:
+        value = meta["result"]
+        case.assertTrue(value == outcome.value or json.loads(value) == outcome.value)
+
+
 class Hostile(unittest.TestCase):
     def setUp(self):
         SERVER.client.flushall()
@@ -269,24 +294,7 @@ class Hostile(unittest.TestCase):
         wait_until(lambda: all(self.meta(i) for i in expected), "all have an outcome")
         for task_id, (what, outcome) in expected.items():
             with self.subTest(what):
-                raw = SERVER.client.get(f"celery-task-meta-{task_id}")
-                meta = json.loads(raw)
-                if outcome is None:
-                    self.assertIn(meta["status"], ("SUCCESS", "FAILURE"))
-                    continue
-                self.assertEqual(meta["status"], outcome.status, meta["result"])
-                if outcome.status != "SUCCESS":
-                    exc_type, module = outcome.value
-                    self.assertEqual(meta["result"]["exc_type"], exc_type, meta["result"])
-                    if module:
-                        self.assertEqual(meta["result"]["exc_module"], module)
-                    self.assertIsInstance(meta["result"]["exc_message"], list)
-                elif isinstance(outcome.value, bytes):  # JSON that Python would change
-                    text = json.loads(raw, parse_int=str, parse_constant=str)["result"]
-                    self.assertEqual(text.encode("utf-8", "surrogatepass"), outcome.value)
-                else:
-                    value = meta["result"]
-                    self.assertTrue(value == outcome.value or json.loads(value) == outcome.value)
+                check_outcome(self, SERVER.client.get(f"celery-task-meta-{task_id}"), outcome)
         peak, _ = self.finish()
         print(f"peak of the worker: {peak // 1024} MiB")
         self.assertLess(peak, PEAK_KIB)
