@@ -14,6 +14,8 @@
 
 /* As Celery's; who watches takes a worker for dead when two are missing. */
 #define BEAT_NS WF_SECONDS(2)
+/* Batches between two looks at the time. */
+#define ROUND_MAX 32
 
 struct batch {
     struct wfi_link link;
@@ -284,25 +286,31 @@ static struct batch *first_batch(struct wfi_events *events, size_t *ret_dropped)
     return link ? wfi_container_of(link, struct batch, link) : NULL;
 }
 
-/* All there is. One that did not get out is tried again, until the worker ends. */
+/* What there is, but no more than a heartbeat can wait for: the rest is for the next round. A batch
+ * that did not get out is tried again, until the worker ends. */
 static void tell_tasks(struct wfi_worker *worker)
 {
     struct wfi_events *events = &worker->events;
+    const bool ended = wfi_load(&events->ended);
     size_t dropped;
-    for (struct batch *batch; (batch = first_batch(events, &dropped));) {
-        const int err = tell(worker, WFI_EVENT_MULTI_KEY, batch->text, batch->len);
+    for (size_t count = 0; ended || count < ROUND_MAX; count++) {
+        struct batch *batch = first_batch(events, &dropped);
         if (dropped)
             wfi_worker_say(worker, WF_CELERY_WARNING, "%zu events were dropped", dropped);
+        if (!batch)
+            return;
+        const int err = tell(worker, WFI_EVENT_MULTI_KEY, batch->text, batch->len);
         if (err == -ETIMEDOUT && !wfi_load(&events->ended))
-            break;
+            return;
         lock(events);
         wfi_list_remove(&batch->link);
         events->full_count--;
         unlock(events);
         wfi_free(batch);
         if (err == -EPIPE)
-            break;
+            return;
     }
+    wf_event_set(&events->wake);
 }
 
 int wfi_celery_events(struct wf_task *self, struct wfi_worker *worker, wf_none *ret)
