@@ -32,10 +32,12 @@ static int parse(const char *line, struct wfi_worker_command *ret, struct wf_err
 
 static void options_in_every_form(void **state)
 {
-    static const char *const lines[] = {
+    static const char longest[] =
+        "worker --app=one,two -I three --loglevel=INFO --concurrency 3 --pool=processes --queues=a "
+        "--queues b --hostname w1@%h --events --optimization=FAIR";
+    const char *const lines[] = {
         "-A one,two --app three -l info -c 3 -P prefork -Q a,b -n w1@%h -E -O fair",
-        "worker --app=one,two -I three --loglevel=INFO --concurrency 3 --pool=processes "
-        "--queues=a --queues b --hostname w1@%h --events --optimization=FAIR",
+        longest,
         "-Aone -Atwo,,three -linfo -c3 -PProcesses -Qa,b, -nw1@%h -EC -Ofair worker",
     };
     (void)state;
