@@ -2,7 +2,8 @@
 """weft worker, weft call and weft inspect as a Celery user types them, with a Redis of the test's own
 and Python's Celery as the other side.
 
-    command_python.py WEFT FOLDER       the folder has celery_task.so
+    command_python.py WEFT FOLDER OWN DECLARED      the folder has celery_task.so, the others are
+                                                    what own_worker.c becomes
 
 Run by /usr/bin/python3; exits 77 when Debian's python3-celery or python3-redis, or redis-server, is
 missing."""
@@ -27,7 +28,7 @@ except ImportError as missing:
     sys.exit(77)
 from cluster import PATIENCE_S, SANITIZED, WITH_US, Redis, wait_until
 
-WEFT, TASKS = (os.path.abspath(path) for path in (sys.argv.pop(1), sys.argv.pop(1)))
+WEFT, TASKS, OWN, DECLARED = (os.path.abspath(sys.argv.pop(1)) for _ in range(4))
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "README.md")
 SERVER = Redis()
 LOG_LINE = r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: (INFO|WARNING|ERROR)/MainProcess\] "
@@ -45,9 +46,9 @@ NAMED = {"CELERY_BROKER_URL": SERVER.url, "CELERY_RESULT_BACKEND": SERVER.url}
 class Worker:
     """weft worker; ready once it has said so in its log."""
 
-    def __init__(self, *words, env=None, folder=TASKS, ready=True):
+    def __init__(self, *words, env=None, folder=TASKS, ready=True, program=WEFT):
         self.out, self.log = (tempfile.TemporaryFile("w+") for _ in range(2))
-        self.process = subprocess.Popen(WITH_US + [WEFT, *words], stdout=self.out, stderr=self.log,
+        self.process = subprocess.Popen(WITH_US + [program, *words], stdout=self.out, stderr=self.log,
                                         env=environment(**(NAMED if env is None else env)),
                                         cwd=folder)
         if ready:
@@ -139,6 +140,30 @@ class Starts(Case):
             self.get("sleeping", 60, time_limit=0.2)
         self.assertEqual(type(caught.exception).__name__, "TimeLimitExceeded")
         self.assertEqual(self.get("add", 1, 2), 3)
+        self.assertEqual(worker.end()[0], 0)
+
+    def test_a_program_is_its_own_worker(self):
+        worker = self.start("-l", "info", program=OWN)
+        self.assertEqual(self.get("twice", 21), 42)
+        status, out, log = worker.end()
+        self.assertEqual(status, 0)
+        for line in ("own@here", ".> concurrency: 1 (threads)", ". twice\n"):
+            self.assertIn(line, out)
+        worker = self.start("worker", "-A", "celery_task", "-l", "info", "-c2", "-n", "w@%h",
+                            program=OWN)
+        self.assertEqual((self.get("twice", 1), self.get("add", 1, 2)), (2, 3))
+        status, out, log = worker.end()
+        self.assertIn(".> concurrency: 2 (threads)", out)
+        self.assertNotIn("own@", out + log)
+
+    def test_a_module_declares_its_broker(self):
+        status, out, err, _ = weft("worker", "-A", DECLARED, env={})
+        self.assertRegex(err, r"\Aweft worker: redis://127\.0\.0\.1:1/0: [^\n]*refused\n\Z")
+        self.assertEqual(status, 1)
+        self.assertIn(" declared@", out)
+        self.assertIn("127.0.0.1:1/0: ", weft("-A", DECLARED, "call", "twice", "1", env={})[2])
+        worker = self.start("worker", "-A", DECLARED + ",celery_task", "-l", "info")
+        self.assertEqual((self.get("twice", 1), self.get("add", 1, 2)), (2, 3))
         self.assertEqual(worker.end()[0], 0)
 
     def test_pid_file_and_log_file(self):
