@@ -2,8 +2,8 @@
 /*
  * A client's side of RabbitMQ as a broker. Tasks and requests go out on one line; each is there
  * only when the server has said so (confirms), because else one that is lost with a connection
- * would be missed by nobody; unless the client does without. Who waits for replies does so on a connection of its own, at a queue
- * that goes with it.
+ * would be missed by nobody; unless the client does without. Who waits for replies does so on a
+ * connection of its own, at a queue that goes with it.
  *
  * A queue is declared as Celery does, before the first message on each connection: durable, with an
  * exchange of the same name. Where it is there with other arguments the server refuses and closes
