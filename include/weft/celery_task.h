@@ -15,7 +15,8 @@
  *     }
  *
  * Python may now call add.delay(5). Other engines look at none of this: in C all arguments are
- * given, and a retry is a failure.
+ * given, and a retry is a failure. What the arguments of a call from a queue point to belongs to
+ * the worker, and lives until the task has returned; the task's drop_args is not called for them.
  */
 #ifndef WEFT_CELERY_TASK_H
 #define WEFT_CELERY_TASK_H
