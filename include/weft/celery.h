@@ -28,7 +28,6 @@
  * cold shutdown; callbacks, errbacks, chains, groups and chords, also where some of their tasks run
  * in Python's workers; retries and replacing (weft/celery_task.h); events and remote control, so
  * that `celery status`, `inspect`, `control` and `events` work on it.
- *
  */
 #ifndef WEFT_CELERY_H
 #define WEFT_CELERY_H
