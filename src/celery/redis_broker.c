@@ -63,13 +63,12 @@
 /* Lost messages looked at in one go. */
 #define RESTORE_MAX 100
 
-enum { TAKE, ACKNOWLEDGE, TOUCH, PUT_BACK, SCRIPTS };
+enum { TAKE, ACKNOWLEDGE, TOUCH, PUT_BACK, FORGET, SCRIPTS };
 
 static const char *const scripts[SCRIPTS] = {
-    [TAKE] = wfi_redis_script_take,
-    [ACKNOWLEDGE] = wfi_redis_script_acknowledge,
-    [TOUCH] = wfi_redis_script_touch,
-    [PUT_BACK] = wfi_redis_script_put_back,
+    [TAKE] = wfi_redis_script_take,     [ACKNOWLEDGE] = wfi_redis_script_acknowledge,
+    [TOUCH] = wfi_redis_script_touch,   [PUT_BACK] = wfi_redis_script_put_back,
+    [FORGET] = wfi_redis_script_forget,
 };
 
 struct queue {
@@ -865,7 +864,10 @@ static int restore_one(struct wfi_redis_broker *broker, struct wfi_redis *redis,
     wfi_redis_add(&batch, "HGET %s %s", broker->unacked, tag);
     int err = wfi_redis_call(redis, &batch, &answer, wf_after(CALL_NS), reterr);
     if (!err && answer.replies[0]->type != REDIS_REPLY_STRING) {
-        wfi_redis_add(&batch, "ZREM %s %s", broker->unacked_index, tag); /* a tag of nothing */
+        struct words words = {0};
+        add_script(&words, broker, FORGET, "2");
+        add(&words, tag);
+        add_to_batch(&words, &batch);
         err = wfi_redis_call(redis, &batch, NULL, wf_after(CALL_NS), reterr);
     } else if (!err) {
         struct wfi_buffer key = {0};

@@ -390,6 +390,22 @@ static void test_an_entry_nobody_can_read_is_left_and_in_nobodys_way(void **stat
     assert_int_equal(count("ZCARD %s", "unacked_index"), 1);
 }
 
+/* Between the look for a message that is gone and the end of its tag another worker may take it. */
+static void test_the_tag_of_a_message_that_is_there_again_is_kept(void **state)
+{
+    struct wfi_redis_batch batch = {0};
+    (void)state;
+    wfi_redis_add(&batch, "HSET unacked again %s", "[]");
+    wfi_redis_add(&batch, "ZADD unacked_index 5 again 6 gone");
+    ask(&batch, NULL);
+    wfi_redis_add(&batch, "EVAL %s 2 unacked unacked_index again", wfi_redis_script_forget);
+    wfi_redis_add(&batch, "EVAL %s 2 unacked unacked_index gone", wfi_redis_script_forget);
+    ask(&batch, NULL);
+    assert_int_equal(count("HLEN %s", "unacked"), 1);
+    assert_int_equal(count("ZCARD %s", "unacked_index"), 1);
+    assert_int_equal(count("ZCOUNT %s 5 5", "unacked_index"), 1);
+}
+
 static void test_a_restored_message_finds_its_queue_by_its_exchange(void **state)
 {
     const struct wfi_redis_broker_options options = {.restore_ns = WF_MILLISECONDS(20)};
@@ -581,6 +597,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_message_goes_back_to_either_end, wipe),
         cmocka_unit_test_setup(test_messages_of_the_dead_come_back, wipe),
         cmocka_unit_test_setup(test_an_entry_nobody_can_read_is_left_and_in_nobodys_way, wipe),
+        cmocka_unit_test_setup(test_the_tag_of_a_message_that_is_there_again_is_kept, wipe),
         cmocka_unit_test_setup(test_a_restored_message_finds_its_queue_by_its_exchange, wipe),
         cmocka_unit_test_setup(test_a_broken_connection_is_made_anew, wipe),
         cmocka_unit_test_setup(test_scripts_that_were_flushed_are_loaded_again, wipe),

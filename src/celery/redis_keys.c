@@ -228,3 +228,8 @@ const char wfi_redis_script_put_back[] =
     "redis.call('HDEL', KEYS[1], ARGV[1])\n"
     "redis.call(ARGV[4] == 'right' and 'RPUSH' or 'LPUSH', KEYS[3], ARGV[2])\n"
     "return 1\n";
+
+const char wfi_redis_script_forget[] = "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then\n"
+                                       "  return 0\n"
+                                       "end\n"
+                                       "return redis.call('ZREM', KEYS[2], ARGV[1])\n";

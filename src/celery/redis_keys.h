@@ -88,4 +88,12 @@ extern const char wfi_redis_script_touch[];
  */
 extern const char wfi_redis_script_put_back[];
 
+/*
+ * forget: ARGV a tag, which is no longer kept if there is no message of it. To look first and to
+ * remove it then would be wrong: a message that was put back has its tag again as soon as somebody
+ * takes it, and without its time nobody would miss it when that worker dies. Returns 1, or 0 when
+ * nothing was done.
+ */
+extern const char wfi_redis_script_forget[];
+
 #endif
