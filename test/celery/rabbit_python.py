@@ -214,17 +214,17 @@ class Together(Case):
         with open(path, "w", encoding="utf-8") as file:
             file.write(PYTHON_WORKER)
         # What is sent first lies there for both.
-        results = [self.rpc.send_task("add", (i, 1)) for i in range(100)]
+        results = [self.rpc.send_task("add", (i, 1)) for i in range(30)]
         log = tempfile.TemporaryFile("a+")
         python = subprocess.Popen(
             WITH_US + [sys.executable, path, RABBIT.url, "rpc://", "-Q", self.queue], stderr=log,
             stdout=log, cwd=FOLDER.name)
         worker = self.start("name=c@here")
         try:
-            self.assertEqual([r.get(PATIENCE_S) for r in results], [i + 1 for i in range(100)])
+            self.assertEqual([r.get(PATIENCE_S) for r in results], [i + 1 for i in range(30)])
             wait_until(lambda: self.counts()[1] == 2, "both consume")
-            more = [self.rpc.send_task("add", (i, 2)) for i in range(100)]
-            self.assertEqual([r.get(PATIENCE_S) for r in more], [i + 2 for i in range(100)])
+            more = [self.rpc.send_task("add", (i, 2)) for i in range(30)]
+            self.assertEqual([r.get(PATIENCE_S) for r in more], [i + 2 for i in range(30)])
             inspect = self.rpc.control.inspect(timeout=3, limit=2)
             self.assertEqual(sorted(inspect.ping() or {}), ["c@here", "py@here"])
         finally:
