@@ -5,8 +5,8 @@
  *
  *     struct wf_celery_signature *parts[] = {
  *         wf_celery_signature_of(&add_task, &(struct add_args){1, 2}, 0, NULL),
- *         wf_celery_signature("tasks.add", "[3, 4]", NULL, NULL)};
- *     struct wf_celery_signature *sum = wf_celery_signature("tasks.sum", NULL, NULL, NULL);
+ *         wf_celery_signature_create("tasks.add", "[3, 4]", NULL, NULL)};
+ *     struct wf_celery_signature *sum = wf_celery_signature_create("tasks.sum", NULL, NULL, NULL);
  *     struct wf_celery_signature *chord = wf_celery_chord(parts, 2, sum);
  *
  *     err = wf_celery_client_apply(client, chord, &sent, limit, &error);
@@ -38,9 +38,9 @@ struct wf_celery_signature;
  * Returns it; the caller gives it away or destroys it.
  * Context: any, never blocks.
  */
-WF_API struct wf_celery_signature *wf_celery_signature(const char *name, const char *args,
-                                                       const char *kwargs,
-                                                       const struct wf_celery_apply *apply);
+WF_API struct wf_celery_signature *wf_celery_signature_create(const char *name, const char *args,
+                                                              const char *kwargs,
+                                                              const struct wf_celery_apply *apply);
 
 /*
  * The same for a task with types, from a struct NAME_args.

@@ -167,9 +167,9 @@ static int check_all(const char *name, const char *args, const char *kwargs,
     return err;
 }
 
-struct wf_celery_signature *wf_celery_signature(const char *name, const char *args,
-                                                const char *kwargs,
-                                                const struct wf_celery_apply *apply)
+struct wf_celery_signature *wf_celery_signature_create(const char *name, const char *args,
+                                                       const char *kwargs,
+                                                       const struct wf_celery_apply *apply)
 {
     static const struct wf_celery_apply defaults;
     struct wf_json_writer *options = NULL, *w = NULL;
@@ -215,7 +215,7 @@ struct wf_celery_signature *wf_celery_signature_of(const struct wf_task_type *ty
     if (!err)
         err = wf_json_writer_text(w, &text, NULL);
     s = err ? failed(wfi_zalloc(sizeof *s), err, &error)
-            : wf_celery_signature(type->name, text, NULL, apply);
+            : wf_celery_signature_create(type->name, text, NULL, apply);
     wf_json_writer_destroy(w);
     return s;
 }

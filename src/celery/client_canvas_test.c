@@ -143,7 +143,7 @@ static int stop(void **state)
 
 static struct wf_celery_signature *add(const char *args)
 {
-    return wf_celery_signature("c_add", args, NULL, NULL);
+    return wf_celery_signature_create("c_add", args, NULL, NULL);
 }
 
 /* Sends it, and compares what comes; it is destroyed. */
@@ -208,13 +208,13 @@ static void test_tasks_groups_and_chains(void **state)
 
 static void test_chords_and_nested_ones(void **state)
 {
-    struct wf_celery_signature *sum = wf_celery_signature("c_sum", NULL, NULL, NULL);
+    struct wf_celery_signature *sum = wf_celery_signature_create("c_sum", NULL, NULL, NULL);
     (void)state;
     expect(wf_celery_chord((struct wf_celery_signature *[]){add("[1, 2]"), add("[3, 4]")}, 2, sum),
            "10");
     struct wf_celery_signature *chain =
         wf_celery_chain((struct wf_celery_signature *[]){add("[1, 1]"), add("[1]")}, 2);
-    sum = wf_celery_signature("c_sum", NULL, NULL, NULL);
+    sum = wf_celery_signature_create("c_sum", NULL, NULL, NULL);
     struct wf_celery_signature *chord =
         wf_celery_chord((struct wf_celery_signature *[]){chain, add("[3, 4]")}, 2, sum);
     expect(wf_celery_group((struct wf_celery_signature *[]){chord, add("[0, 0]")}, 2), "[10, 0]");
@@ -224,19 +224,20 @@ static void test_failures_come_back(void **state)
 {
     struct wf_error error = {0};
     (void)state;
-    assert_int_equal(expect_failure(wf_celery_signature("c_fail", "[\"no\"]", NULL, NULL), &error),
-                     -EINVAL);
+    assert_int_equal(
+        expect_failure(wf_celery_signature_create("c_fail", "[\"no\"]", NULL, NULL), &error),
+        -EINVAL);
     assert_string_equal(error.text, "ValueError: no");
     /* Of a chain the last has failed with it, of a chord the body. */
-    struct wf_celery_signature *fail = wf_celery_signature("c_fail", "[\"no\"]", NULL, NULL);
+    struct wf_celery_signature *fail = wf_celery_signature_create("c_fail", "[\"no\"]", NULL, NULL);
     assert_int_equal(
         expect_failure(wf_celery_chain((struct wf_celery_signature *[]){fail, add("[1]")}, 2),
                        &error),
         -EINVAL);
-    fail = wf_celery_signature("c_fail", "[\"no\"]", NULL, NULL);
+    fail = wf_celery_signature_create("c_fail", "[\"no\"]", NULL, NULL);
     assert_int_equal(
         expect_failure(wf_celery_chord((struct wf_celery_signature *[]){fail, add("[1, 2]")}, 2,
-                                       wf_celery_signature("c_sum", NULL, NULL, NULL)),
+                                       wf_celery_signature_create("c_sum", NULL, NULL, NULL)),
                        &error),
         WF_ETASKFAILED);
     assert_non_null(strstr(error.text, "ChordError"));
@@ -249,8 +250,8 @@ static void test_what_is_no_signature_is_told(void **state)
     struct wf_json *sent;
     (void)state;
     struct wf_celery_signature *bad = wf_celery_group(
-        (struct wf_celery_signature *[]){add("[1, 2]"), wf_celery_signature("t", "{}", NULL, NULL),
-                                         NULL},
+        (struct wf_celery_signature *[]){add("[1, 2]"),
+                                         wf_celery_signature_create("t", "{}", NULL, NULL), NULL},
         3);
     assert_int_equal(wf_celery_signature_text(bad, &text, &error), -EINVAL);
     assert_string_equal(error.text, "signature t: args are no array");
@@ -280,7 +281,7 @@ static void test_options_are_written(void **state)
                                           .headers = "{\"a\": 1}",
                                           .callbacks = "[]",
                                           .errbacks = "[]"};
-    struct wf_celery_signature *s = wf_celery_signature("t", "[1]", "{\"k\": 2}", &apply);
+    struct wf_celery_signature *s = wf_celery_signature_create("t", "[1]", "{\"k\": 2}", &apply);
     const char *text = NULL;
     (void)state;
     assert_int_equal(wf_celery_signature_text(s, &text, NULL), 0);

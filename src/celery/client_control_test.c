@@ -332,9 +332,9 @@ static int all_calls(void)
     if (err)
         return err;
     struct wf_celery_signature *chord = wf_celery_chord(
-        (struct wf_celery_signature *[]){wf_celery_signature("t", "[1]", NULL, &apply),
-                                         wf_celery_signature("t", "[2]", NULL, &apply)},
-        2, wf_celery_signature("body", NULL, NULL, &apply));
+        (struct wf_celery_signature *[]){wf_celery_signature_create("t", "[1]", NULL, &apply),
+                                         wf_celery_signature_create("t", "[2]", NULL, &apply)},
+        2, wf_celery_signature_create("body", NULL, NULL, &apply));
     err = wf_celery_client_send(client, "t", "[1]", "{}", &apply, NULL, soon(), NULL);
     if (!err)
         err = wf_celery_client_apply(client, chord, &sent, soon(), NULL);
