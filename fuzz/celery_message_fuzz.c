@@ -4,9 +4,9 @@
  * read and written again to the same bytes; what follows from its end is walked. The same bytes are
  * read as an event, a request of remote control and a stored result.
  */
-#include "celery/canvas.h"
-#include "celery/control.h"
-#include "celery/monitor_event.h"
+#include "celery/message/canvas.h"
+#include "celery/message/control.h"
+#include "celery/message/monitor_event.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -8,17 +8,17 @@
  *   a  the arguments of a task         s  a value, as signature and as text for people
  *   l  a rate limit
  */
-#include "celery/amqp_table.h"
-#include "celery/arguments.h"
-#include "celery/base64.h"
-#include "celery/compression.h"
-#include "celery/control.h"
-#include "celery/message.h"
-#include "celery/moment.h"
-#include "celery/redis_keys.h"
-#include "celery/repr.h"
-#include "celery/signature.h"
-#include "celery/url.h"
+#include "celery/broker/amqp_table.h"
+#include "celery/message/arguments.h"
+#include "celery/message/base64.h"
+#include "celery/message/compression.h"
+#include "celery/message/control.h"
+#include "celery/message/message.h"
+#include "celery/message/moment.h"
+#include "celery/broker/redis_keys.h"
+#include "celery/message/repr.h"
+#include "celery/message/signature.h"
+#include "celery/message/url.h"
 
 #include <errno.h>
 #include <stdint.h>

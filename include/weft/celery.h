@@ -59,7 +59,7 @@ struct wf_celery_worker_options {
     /* For results: an address of Redis, or "rpc://", by the broker to who sent the task; NULL: none
      * are stored. */
     const char *backend;
-    const char *prefix;  /* of all keys (global_keyprefix); NULL: none */
+    const char *prefix; /* of all keys (global_keyprefix); NULL: none */
 
     /* Queues to take from; none: "celery". */
     const char *const *queues;

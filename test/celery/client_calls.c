@@ -21,8 +21,8 @@
 #include <weft/scope.h>
 #include <weft/task.h>
 
-#include "celery/client.h"
-#include "celery/message.h"
+#include "celery/client/client.h"
+#include "celery/message/message.h"
 
 WF_TASK_AS("t.add", int64_t, add, (int64_t, x), (int64_t, y))
 WF_TASK_AS("t.back", char *, back, (const char *, value))

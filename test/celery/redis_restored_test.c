@@ -3,7 +3,7 @@
  * Messages that workers of Python were given back from `unacked`, as captured: weft puts the same
  * back from the same entries.
  */
-#include "celery/redis_keys.h"
+#include "celery/broker/redis_keys.h"
 
 #include "celery_fixture.h"
 

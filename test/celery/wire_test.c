@@ -4,10 +4,10 @@
  * Redis and RabbitMQ: of each kind and form of message one. All are read, and what weft writes from
  * what it read is what Celery wrote.
  */
-#include "celery/control.h"
-#include "celery/message.h"
-#include "celery/monitor_event.h"
-#include "celery/result.h"
+#include "celery/message/control.h"
+#include "celery/message/message.h"
+#include "celery/message/monitor_event.h"
+#include "celery/message/result.h"
 
 #include "celery_fixture.h"
 

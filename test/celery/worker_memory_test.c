@@ -23,7 +23,7 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
-#include "celery/message.h"
+#include "celery/message/message.h"
 #include "redis_server.h"
 
 static struct redis_server server;

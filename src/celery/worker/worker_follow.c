@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A job's end: what is stored of it, and what follows from it (celery/worker/follow.h).
+ *
+ *   success    parts that were added to the chord, callbacks and the chain; the result; the chord
+ *   failure    the parts; the result; the chord, all that would have followed, errbacks
+ *   retry      the parts; the state RETRY, before the message goes out with which it may end;
+ *              the message
+ *   replaced   the parts; the message of what takes its place; nothing is stored
+ *
+ * What cannot be done, and could not be done later, makes a failure of it. What may be done later,
+ * because memory ran out or a server cannot be reached, is left to whoever gets the message next,
+ * where it is not acknowledged yet: the job is `undone`, and its message goes back.
+ */
+#include "celery/worker/worker.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "celery/worker/builtin.h"
+
+static int send(void *arg, const struct wfi_message *message, struct wf_error *reterr)
+{
+    const struct wfi_worker *worker = arg;
+    return wfi_broker_send(worker->broker, message, WF_FOREVER, reterr);
+}
+
+void wfi_worker_follow(struct wfi_worker *worker)
+{
+    const char *queue = worker->options->default_queue;
+    wfi_assert(wfi_builtin_count() > 0, "they are linked with the worker");
+    worker->follow = (struct wfi_follow_with){.store = worker->store,
+                                              .send = send,
+                                              .arg = worker,
+                                              .origin = worker->name,
+                                              .queue = queue ? queue : "celery"};
+}
+
+/* ---- what could not be done ---- */
+
+static const char *text_of(const struct wf_error *error, int err)
+{
+    return error->text[0] ? error->text : wf_strerror(err);
+}
+
+/* Is the rest left to another? */
+static bool leave(struct wfi_job *job, int err, const struct wf_error *error)
+{
+    if (!err || !wfi_load(&job->message) || wfi_follow_is_hopeless(err))
+        return false;
+    wfi_worker_say(job->worker, WF_CELERY_ERROR,
+                   "Task %.100s[%.100s] goes back to its queue, as its end cannot be told: %s",
+                   job->in.message.task, job->in.message.id, text_of(error, err));
+    job->undone = true;
+    return true;
+}
+
+static void complain(struct wfi_job *job, int err, const struct wf_error *error, const char *what)
+{
+    if (err)
+        wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: %s: %s",
+                       job->in.message.task, job->in.message.id, what, text_of(error, err));
+}
+
+/* ---- storing ---- */
+
+/* Returns false when the job is undone. */
+static bool store(struct wfi_job *job, const struct wfi_result *result)
+{
+    struct wf_error error = {0};
+    const int err = wfi_job_store(job, result, &error);
+    if (leave(job, err, &error))
+        return false;
+    complain(job, err, &error, "its result is lost");
+    return true;
+}
+
+/* ---- failures ---- */
+
+/* Of a task that is refused, unpacked: from the end of a larger one nothing follows. */
+#define REFUSED_BYTES_MAX (32u << 20)
+
+/* The body says what follows. It may not have been read: the task was refused. */
+static bool has_body(struct wfi_job *job)
+{
+    if (wfi_load(&job->entry.body) == WFI_BODY_OPEN)
+        return true;
+    if (job->in.exc_type)
+        return false;
+    wfi_worker_lock(job->worker);
+    wfi_store(&job->entry.body, WFI_BODY_OPENING);
+    wfi_worker_unlock(job->worker);
+    if (wfi_message_read_body(&job->in, REFUSED_BYTES_MAX, NULL) != WFI_MESSAGE_RUN)
+        return false;
+    wfi_store(&job->entry.body, WFI_BODY_OPEN);
+    return true;
+}
+
+static bool has_followers(const struct wfi_message *m)
+{
+    return wfi_follow_is_needed(m) || wf_json_count(m->errbacks.value) > 0;
+}
+
+/* `outcome` may be NULL. */
+static void failed(struct wfi_job *job, enum wfi_task_state state,
+                   const struct wfi_json_piece *exception, const struct wfi_outcome *outcome,
+                   bool parts_too)
+{
+    struct wfi_result result = {
+        .state = state, .result = *exception, .traceback = outcome ? outcome->traceback : NULL};
+    const size_t parts = outcome && parts_too ? outcome->part_count : 0;
+    struct wfi_follow f;
+    struct wf_error error = {0};
+    if (!has_body(job) || (!parts && !has_followers(&job->in.message))) {
+        (void)store(job, &result);
+        return;
+    }
+    int err = wfi_follow_begin(&f, &job->worker->follow, &job->in.message);
+    if (!err && parts) {
+        err = wfi_follow_add_parts(&f, outcome->parts, parts, &error);
+        if (!err)
+            err = wfi_follow_children(&f, &result.children);
+        if (wfi_follow_is_hopeless(err)) {
+            complain(job, err, &error, "parts that it has added to its chord are lost");
+            wfi_follow_end(&f);
+            err = wfi_follow_begin(&f, &job->worker->follow, &job->in.message);
+        }
+    }
+    if (!leave(job, err, &error) && store(job, &result)) {
+        if (!err)
+            err = wfi_follow_failed(&f, &result, &error);
+        if (!leave(job, err, &error))
+            complain(job, err, &error, "what follows from its failure is lost");
+    }
+    wfi_follow_end(&f);
+}
+
+void wfi_job_failed(struct wfi_job *job, enum wfi_task_state state,
+                    const struct wfi_json_piece *exception, const struct wfi_outcome *outcome)
+{
+    failed(job, state, exception, outcome, true);
+}
+
+/* What follows cannot be done, and that is how it ends. */
+static void fail_for(struct wfi_job *job, int err, const struct wf_error *reason)
+{
+    struct wf_error error = *reason;
+    struct wf_json_writer *w;
+    struct wfi_json_piece exception = {0};
+    complain(job, err, reason, "what follows from its end cannot be done");
+    if (!error.code)
+        wf_error_set(&error, err, NULL);
+    if (err == WF_EPARSE || err == WF_ETOOBIG)
+        error.code = -EINVAL; /* ValueError */
+    err = wfi_message_writer_create(&w);
+    if (!err) {
+        wfi_exception_write_error(w, &error);
+        err = wf_json_writer_text(w, &exception.text, &exception.len);
+        if (!err)
+            failed(job, WFI_STATE_FAILURE, &exception, NULL, false);
+        wf_json_writer_destroy(w);
+    }
+    if (err && !leave(job, err, &error))
+        complain(job, err, &error, "its result is lost");
+}
+
+/* ---- other ends ---- */
+
+/* Begins, and adds the parts. */
+static int begin(struct wfi_job *job, const struct wfi_outcome *outcome, struct wfi_follow *f,
+                 struct wf_error *reterr)
+{
+    int err = wfi_follow_begin(f, &job->worker->follow, &job->in.message);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    return wfi_follow_add_parts(f, outcome->parts, outcome->part_count, reterr);
+}
+
+static void succeeded(struct wfi_job *job, const struct wfi_outcome *outcome)
+{
+    struct wfi_result result = {.state = WFI_STATE_SUCCESS, .result = outcome->result};
+    struct wfi_follow f;
+    struct wf_error error = {0};
+    if (!outcome->part_count && !wfi_follow_is_needed(&job->in.message)) {
+        (void)store(job, &result);
+        return;
+    }
+    int err = begin(job, outcome, &f, &error);
+    if (!err)
+        err = wfi_follow_succeeded(&f, &outcome->result, &error);
+    if (!err)
+        err = wfi_follow_children(&f, &result.children);
+    if (err) {
+        if (!leave(job, err, &error))
+            fail_for(job, err, &error);
+    } else if (store(job, &result)) {
+        err = wfi_follow_counted(&f, &outcome->result, &error);
+        if (!leave(job, err, &error))
+            complain(job, err, &error, "its chord may not end");
+    }
+    wfi_follow_end(&f);
+}
+
+static void retried(struct wfi_job *job, const struct wfi_outcome *outcome)
+{
+    struct wfi_result result = {
+        .state = WFI_STATE_RETRY, .result = outcome->result, .traceback = outcome->traceback};
+    const struct wfi_follow_again again = {.eta_us = outcome->eta_us,
+                                           .args = outcome->args,
+                                           .kwargs = outcome->kwargs,
+                                           .queue = outcome->queue,
+                                           .came_from = job->queue};
+    struct wfi_follow f;
+    struct wf_error error = {0};
+    int err = begin(job, outcome, &f, &error);
+    if (!err)
+        err = wfi_follow_retry(&f, &again, &error);
+    if (!err)
+        err = wfi_follow_children(&f, &result.children);
+    if (!err && store(job, &result))
+        err = wfi_follow_carry_on(&f, &error);
+    if (err && !leave(job, err, &error))
+        fail_for(job, err, &error);
+    wfi_follow_end(&f);
+}
+
+static void replaced(struct wfi_job *job, const struct wfi_outcome *outcome)
+{
+    struct wfi_follow f;
+    struct wf_error error = {0};
+    int err = begin(job, outcome, &f, &error);
+    if (!err)
+        err = wfi_follow_replaced(&f, outcome->result.value, &error);
+    if (err && !leave(job, err, &error))
+        fail_for(job, err, &error);
+    wfi_follow_end(&f);
+}
+
+/* Nothing is stored. */
+static void ignored(struct wfi_job *job, const struct wfi_outcome *outcome)
+{
+    struct wfi_follow f;
+    struct wf_error error = {0};
+    if (!outcome->part_count)
+        return;
+    int err = begin(job, outcome, &f, &error);
+    if (!leave(job, err, &error))
+        complain(job, err, &error, "parts that it has added to its chord are lost");
+    wfi_follow_end(&f);
+}
+
+/* The process that ran it has died, and the task says that another is to run it. */
+static bool goes_back_when_lost(struct wfi_job *job)
+{
+    const struct wfi_offer *offer = job->entry.offer;
+    const struct wf_celery_task *celery = offer ? offer->type->celery : NULL;
+    if (!celery || !celery->reject_on_worker_lost || !wfi_load(&job->message))
+        return false;
+    wfi_worker_say(job->worker, WF_CELERY_ERROR,
+                   "Task %.100s[%.100s] goes back to its queue: its process has died",
+                   job->in.message.task, job->in.message.id);
+    job->undone = true;
+    return true;
+}
+
+void wfi_job_end(struct wfi_job *job, const struct wfi_outcome *outcome)
+{
+    switch (outcome->ending) {
+    case WFI_CALL_SUCCEEDED:
+        succeeded(job, outcome);
+        return;
+    case WFI_CALL_CANCELED:
+        wfi_job_fail_as(job, WFI_STATE_REVOKED, outcome);
+        return;
+    case WFI_CALL_LOST:
+        if (goes_back_when_lost(job))
+            return;
+        /* fall through */
+    case WFI_CALL_FAILED:
+        wfi_job_fail_as(job, WFI_STATE_FAILURE, outcome);
+        return;
+    case WFI_CALL_RETRIED:
+        wfi_worker_say(job->worker, WF_CELERY_INFO, "Task %.100s[%.100s] is retried: %s",
+                       job->in.message.task, job->in.message.id,
+                       text_of(&outcome->error, WF_ETASKFAILED));
+        retried(job, outcome);
+        return;
+    case WFI_CALL_REPLACED:
+        replaced(job, outcome);
+        return;
+    case WFI_CALL_IGNORED:
+        ignored(job, outcome);
+        return;
+    case WFI_CALL_REJECTED:
+        ignored(job, outcome);
+        job->rejected = !outcome->requeue;
+        job->undone |= outcome->requeue;
+        wfi_events_rejected(job, outcome->requeue);
+        return;
+    }
+}
