@@ -23,17 +23,18 @@ if not shutil.which("redis-server"):
     print("no redis-server (Debian: redis-server)")
     sys.exit(77)
 
-PATIENCE_S = 60  # only a test that has failed already gets there
+PATIENCE_S = 180  # only a test that has failed already gets there
 SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
 # A child is killed when the test ends, however that comes.
 WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 
 
 def wait_until(condition, what, patience_s=PATIENCE_S):
+    """`what` says what did not come, or is called to say it."""
     end = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError(f"never: {what}")
+            raise AssertionError(f"never: {what() if callable(what) else what}")
         time.sleep(0.01)
 
 
@@ -76,16 +77,26 @@ class Worker:
     """A worker program, whose log is kept in a file."""
 
     def __init__(self, program, *words):
-        self.log = tempfile.TemporaryFile("a+", errors="backslashreplace")
+        self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(WITH_US + [program, *words], stderr=self.log)
 
     def lines(self):
-        self.log.seek(0)
-        return self.log.read()
+        # Opened anew: where the worker writes is where self.log reads.
+        with open(f"/proc/self/fd/{self.log.fileno()}", errors="backslashreplace") as log:
+            return log.read()
 
     def peak_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+    def stands_still(self):
+        """After SIGSTOP, which comes to each of its threads when it comes."""
+        folder = f"/proc/{self.process.pid}/task"
+        for thread in os.listdir(folder):
+            with open(f"{folder}/{thread}/stat", encoding="ascii") as file:
+                if file.read().rsplit(") ", 1)[1][0] != "T":
+                    return False
+        return True
 
     def end(self, number=signal.SIGTERM):
         """Returns the exit status and what was logged."""

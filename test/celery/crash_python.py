@@ -14,7 +14,7 @@ import sys
 import time
 import unittest
 
-from cluster import SANITIZED, Redis, Worker, body_of, text_of, wait_until
+from cluster import PATIENCE_S, SANITIZED, Redis, Worker, body_of, text_of, wait_until
 
 PROGRAM = sys.argv.pop(1)
 SEED = int(os.environ.get("WEFT_SEED", random.randrange(1 << 32)))
@@ -46,10 +46,10 @@ class Case(unittest.TestCase):
         self.assertNotIn("Sanitizer", text)
         return text
 
-    def send(self, count, seconds):
-        """Tasks 0 to count - 1; `seconds` gives for how long each is to run."""
+    def send(self, count, seconds, first=0):
+        """Tasks `first` to first + count - 1; `seconds` gives for how long each is to run."""
         pipeline = self.redis.client.pipeline(transaction=False)
-        for n in range(count):
+        for n in range(first, first + count):
             pipeline.lpush("celery", text_of("note", str(n), body_of(self.runs, n, seconds())))
         pipeline.execute()
 
@@ -67,12 +67,26 @@ class Case(unittest.TestCase):
                              ("SUCCESS", n, str(n)))
         self.assertEqual(self.stored(), count)
 
+    def noted(self):
+        """How often each has begun."""
+        if not os.path.exists(self.runs):
+            return collections.Counter()
+        with open(self.runs, encoding="ascii") as file:
+            return collections.Counter(int(line) for line in file)
+
     def check_runs(self, count):
         """How often each ran: once at least. Returns how many runs were more than that."""
-        with open(self.runs, encoding="ascii") as file:
-            runs = collections.Counter(int(line) for line in file)
+        runs = self.noted()
         self.assertEqual(sorted(runs), list(range(count)))
-        return sum(runs.values()) - count
+        return runs.total() - count
+
+    def wait_for_log(self, workers, text, times):
+        def told(worker):
+            return "\n".join(line for line in worker.lines().splitlines() if "note[" not in line)
+
+        for worker in workers:
+            wait_until(lambda: told(worker).count(text) >= times,
+                       lambda: f"{times} times {text!r} in\n{told(worker)}")
 
     def wait_for_rest(self):
         wait_until(lambda: not self.redis.client.exists("celery", "unacked", "unacked_index"),
@@ -81,7 +95,8 @@ class Case(unittest.TestCase):
 
 class Crash(Case):
     def test_workers_are_killed_at_random(self):
-        count, kills_min = (2000, 6) if SANITIZED else (10_000, 20)
+        """There is more to do until enough was killed, however quick the workers are."""
+        least, kills_min = (2000, 6) if SANITIZED else (10_000, 20)
         words = ["late", "visibility=1", "concurrency=4"]
         ends = collections.Counter()
         listener = self.redis.client.pubsub()
@@ -93,10 +108,19 @@ class Crash(Case):
                     meta = json.loads(heard["data"])
                     ends[int(meta["task_id"]), meta["status"], meta["result"]] += 1
 
-        self.send(count, lambda: round(self.rng.random() * 0.008, 4))
+        def feed(more):
+            nonlocal count
+            self.send(more, lambda: round(self.rng.random() * 0.008, 4), first=count)
+            count += more
+
+        count = 0
+        feed(least)
         workers = [self.start(*words) for _ in range(3)]
-        kills = held = done = 0
+        kills = held = done = again = 0
+        end = time.monotonic() + PATIENCE_S
         while sum(ends.values()) < count:
+            self.assertLess(time.monotonic(), end, f"{kills} workers killed, {held} messages held, "
+                            f"{again} runs again, {len(ends)} of {count} tasks done")
             pause = time.monotonic() + self.rng.uniform(0.02, 0.2)
             while time.monotonic() < pause:
                 listen()
@@ -110,32 +134,38 @@ class Crash(Case):
                 held += self.redis.client.hlen("unacked")
                 workers[at] = self.start(*words)
                 kills += 1
+            again = sum(n - 1 for n in self.noted().values())
+            enough = kills >= kills_min and held > 0 and again > 0  # or nobody was killed at work
+            if not enough and self.redis.client.llen("celery") < least // 10:
+                feed(least // 4)
         self.wait_for_rest()
-        listen()
         self.assertGreaterEqual(kills, kills_min)
         self.assertGreater(held, 0)
         for worker in workers:
             self.stop(worker)
+        self.redis.client.ping()  # what was published is on its way by now
         listen()
         self.assertEqual(ends, {(n, "SUCCESS", n): 1 for n in range(count)})
         self.check_stored(count)
         again = self.check_runs(count)
-        self.assertGreater(again, 0)  # or no worker was killed at its work
+        self.assertGreater(again, 0)
         print(f"{count} tasks, {kills} workers killed, {again} runs again")
 
     def test_the_broker_is_killed_and_started_again(self):
         count = 400 if SANITIZED else 3000
         self.send(count, lambda: round(self.rng.random() * 0.01, 4))
         workers = [self.start("late", "visibility=5", "concurrency=4") for _ in range(2)]
-        for part in (0.2, 0.6):
+        for connections, part in (1, 0.2), (2, 0.6):
+            self.wait_for_log(workers, "Connected to", connections)
             wait_until(lambda: self.stored() >= count * part, f"{part} are done")
             self.redis.kill()
-            time.sleep(self.rng.uniform(0.1, 0.5))
+            self.wait_for_log(workers, "connecting again", connections)
+            time.sleep(self.rng.uniform(0, 0.5))
             self.redis.start()
         wait_until(lambda: self.stored() >= count, "all are done")
         self.wait_for_rest()
         for worker in workers:
-            self.assertIn("connecting again", self.stop(worker))
+            self.stop(worker)
         self.check_stored(count)
         again = self.check_runs(count)
         print(f"{count} tasks, a broker killed twice, {again} runs again")
@@ -144,9 +174,10 @@ class Crash(Case):
         """What runs is not lost with the broker: its result is stored when it is back."""
         slow = self.start("concurrency=4")
         self.send(4, lambda: 1.0)
-        wait_until(lambda: os.path.exists(self.runs) and os.path.getsize(self.runs) == 8, "all run")
+        wait_until(lambda: len(self.noted()) == 4, "all run")
+        self.wait_for_rest()
         self.redis.kill()
-        time.sleep(1.2)
+        time.sleep(1.2)  # they end while there is no broker
         self.redis.start()
         wait_until(lambda: self.stored() == 4, "all are stored")
         self.wait_for_rest()
@@ -156,19 +187,26 @@ class Crash(Case):
 
     def test_a_worker_stands_still(self):
         """For longer than its messages count as its own. Others do them; it does no harm then."""
-        count = 40
         words = ["late", "visibility=1", "concurrency=2"]
-        self.send(count, lambda: 0.05)
         still = self.start(*words)
-        wait_until(lambda: self.stored() >= 4, "it works")
-        still.process.send_signal(signal.SIGSTOP)
-        self.assertGreater(self.redis.client.hlen("unacked"), 0)
+        count = 0
+        while True:  # until it stands in the midst of its work
+            self.send(40, lambda: 0.05, first=count)
+            count += 40
+            wait_until(lambda: self.stored() >= count - 36, "it works")
+            still.process.send_signal(signal.SIGSTOP)
+            wait_until(still.stands_still, "it stands still")
+            self.redis.client.ping()  # what it had sent has come by now
+            held = self.redis.client.hlen("unacked")
+            if held > 0 and len(self.noted()) > self.stored():
+                break
+            still.process.send_signal(signal.SIGCONT)
         other = self.start(*words)
         wait_until(lambda: self.stored() == count, "the other did all")
         still.process.send_signal(signal.SIGCONT)
         self.wait_for_rest()
-        self.redis.client.lpush("celery", text_of("add", "last", body_of(1, 2)))
         self.stop(other)
+        self.redis.client.lpush("celery", text_of("add", "last", body_of(1, 2)))
         wait_until(lambda: self.redis.client.exists(META + "last"), "it works again")
         self.stop(still)
         self.redis.client.delete(META + "last")
@@ -190,6 +228,7 @@ class Crash(Case):
         self.assertEqual(self.redis.client.llen("celery"), count - 3)
         quick = self.start("late", "concurrency=4")
         wait_until(lambda: self.stored() == count - 3, "the other has done the rest")
+        wait_until(lambda: self.redis.client.hlen("unacked") <= 4, "and has acknowledged it")
         self.assertEqual(self.redis.client.hlen("unacked"), 4)
         self.assertLess(slow.peak_kib() - before, 8 * 1024)
         slow.end(signal.SIGKILL)
