@@ -31,18 +31,21 @@
  *       puts the job into left                stopping = true, cancels the scope
  *       not_begun - 1; if 0, sets wake        clears wake; not_begun = 0? else waits for wake
  */
-#include "celery/worker/worker.h"
-
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "celery/worker/worker_control.h"
+#include "celery/worker/worker_events.h"
+#include "celery/worker/worker_follow.h"
+#include "celery/worker/worker_job.h"
+#include "celery/worker/worker_jobs.h"
+#include "celery/worker/worker_mingle.h"
+#include "celery/worker/worker_pool.h"
+#include "celery/worker/worker_quit.h"
 
 /* Messages taken in one command: larger steps gain nothing, and hold up other clients of Redis. */
 #define TAKE_MAX 256
@@ -52,53 +55,6 @@
 WF_TASK(wf_none, wfi_celery_serve, (struct wfi_worker *, worker))
 WF_TASK(wf_none, wfi_celery_keep, (struct wfi_worker *, worker))
 WF_TASK(wf_none, wfi_celery_consume, (struct wfi_worker *, worker))
-
-void wfi_worker_lock(struct wfi_worker *worker)
-{
-    struct wf_shield shield;
-    wf_shield_enter(&shield, WF_FOREVER);
-    int err = wf_mutex_lock(&worker->lock, WF_FOREVER);
-    wfi_assert(!err, "shielded and without a deadline, a lock is always had");
-    wf_shield_leave(&shield);
-}
-
-void wfi_worker_unlock(struct wfi_worker *worker)
-{
-    wf_mutex_unlock(&worker->lock);
-}
-
-bool wfi_worker_logs(const struct wfi_worker *worker, enum wf_celery_level level)
-{
-    return worker->options->log && level >= worker->options->level;
-}
-
-void wfi_worker_say(struct wfi_worker *worker, enum wf_celery_level level, const char *format, ...)
-{
-    char line[700];
-    va_list args;
-    if (!wfi_worker_logs(worker, level))
-        return;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    /* Names and texts of a message are anybody's: none of them begins a line of its own. */
-    for (char *at = line; *at; at++)
-        *at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at;
-    worker->options->log(worker->options->log_arg, level, line);
-}
-
-int64_t wfi_worker_now_us(void)
-{
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-void wfi_worker_count_begun(struct wfi_worker *worker)
-{
-    if (wfi_fetch_sub(&worker->not_begun, 1) == 1)
-        wf_event_set(&worker->wake);
-}
 
 /* ---- taking ---- */
 
@@ -143,12 +99,6 @@ static void consume_ended(void *args)
 WF_TASK_DEFINE_WITH(wfi_celery_consume, .drop_args = consume_ended)
 
 /* ---- serving ---- */
-
-void wfi_worker_stop(struct wfi_worker *worker)
-{
-    wfi_store(&worker->stopping, true);
-    wf_event_set(&worker->wake);
-}
 
 int wfi_celery_keep(struct wf_task *self, struct wfi_worker *worker, wf_none *ret)
 {

@@ -10,7 +10,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "celery/message/repr.h"
-#include "celery/worker/worker.h"
 
 /* As Celery's; who watches takes a worker for dead when two are missing. */
 #define BEAT_NS WF_SECONDS(2)

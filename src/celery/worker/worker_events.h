@@ -12,37 +12,13 @@
 #ifndef WFI_CELERY_WORKER_EVENTS_H
 #define WFI_CELERY_WORKER_EVENTS_H
 
-#include <weft/event.h>
 #include <weft/executor.h>
-#include <weft/mutex.h>
 
-#include "base/atomic.h"
-#include "base/list.h"
-#include "celery/message/result.h"
-#include "celery/message/monitor_event.h"
+#include "celery/worker/worker_record.h"
 
 enum { WFI_EVENTS_BATCHES_MAX = 400 };
 
 #define WFI_WEFT_VERSION "0.1.0"
-
-struct wfi_worker;
-struct wfi_job;
-
-struct wfi_events {
-    WFI_ATOMIC(bool) tasks;        /* events of tasks are wanted */
-    WFI_ATOMIC(bool) online;       /* there is a new connection, and nobody was told */
-    WFI_ATOMIC(bool) ended;        /* the worker is */
-    WFI_ATOMIC(int64_t) active;    /* tasks that run */
-    WFI_ATOMIC(int64_t) processed; /* that were begun */
-    struct wf_event wake;          /* the fiber that sends */
-    char *headers;                 /* of each message; written once */
-    struct wf_mutex lock;
-    /* under the lock */
-    int64_t clock; /* Lamport's, of the whole worker */
-    struct wfi_event_batch batch;
-    struct wfi_list full; /* batches */
-    size_t full_count, dropped;
-};
 
 /* Returns 0 or -ENOMEM. fini is fine for what is zeroed. */
 int wfi_events_init(struct wfi_worker *worker);

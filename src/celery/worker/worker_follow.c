@@ -12,13 +12,16 @@
  * because memory ran out or a server cannot be reached, is left to whoever gets the message next,
  * where it is not acknowledged yet: the job is `undone`, and its message goes back.
  */
-#include "celery/worker/worker.h"
+#include "celery/worker/worker_follow.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "celery/worker/builtin.h"
+#include "celery/worker/worker_events.h"
+#include "celery/worker/worker_result.h"
 
 static int send(void *arg, const struct wfi_message *message, struct wf_error *reterr)
 {
@@ -136,12 +139,6 @@ static void failed(struct wfi_job *job, enum wfi_task_state state,
     wfi_follow_end(&f);
 }
 
-void wfi_job_failed(struct wfi_job *job, enum wfi_task_state state,
-                    const struct wfi_json_piece *exception, const struct wfi_outcome *outcome)
-{
-    failed(job, state, exception, outcome, true);
-}
-
 /* What follows cannot be done, and that is how it ends. */
 static void fail_for(struct wfi_job *job, int err, const struct wf_error *reason)
 {
@@ -163,6 +160,63 @@ static void fail_for(struct wfi_job *job, int err, const struct wf_error *reason
     }
     if (err && !leave(job, err, &error))
         complain(job, err, &error, "its result is lost");
+}
+
+/* ---- ends without a value ---- */
+
+/* Stores what was written. */
+static void fail_with(struct wfi_job *job, enum wfi_task_state state, struct wf_json_writer *w)
+{
+    struct wfi_json_piece piece = {0};
+    int err = wf_json_writer_text(w, &piece.text, &piece.len);
+    if (err)
+        wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
+                       job->in.message.task, job->in.message.id, wf_strerror(err));
+    else
+        failed(job, state, &piece, NULL, true);
+}
+
+void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *module,
+                  const char *type, const char *text)
+{
+    struct wf_json_writer *w;
+    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_ERROR,
+                   "Task %.100s[%.100s] %s: %s: %s", job->in.message.task, job->in.message.id,
+                   state == WFI_STATE_REVOKED ? "is revoked" : "failed", type, text ? text : "");
+    if (wfi_message_writer_create(&w))
+        return;
+    wfi_exception_write_text(w, module, type, text);
+    fail_with(job, state, w);
+    wf_json_writer_destroy(w);
+}
+
+void wfi_job_fail_for_time(struct wfi_job *job, double hard_s)
+{
+    struct wf_json_writer *w;
+    wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s] failed: more than %g s",
+                   job->in.message.task, job->in.message.id, hard_s);
+    if (wfi_message_writer_create(&w))
+        return;
+    char text[64];
+    const bool whole = hard_s < 1e15 && hard_s == (double)(int64_t)hard_s;
+    snprintf(text, sizeof text, whole ? "[%.0f]" : "[%.17g]", hard_s);
+    wfi_exception_write(w,
+                        &(struct wfi_exception){.type = "TimeLimitExceeded",
+                                                .module = "billiard.exceptions",
+                                                .arguments = {.text = text, .len = strlen(text)}});
+    fail_with(job, WFI_STATE_FAILURE, w);
+    wf_json_writer_destroy(w);
+}
+
+static void fail_as(struct wfi_job *job, enum wfi_task_state state,
+                    const struct wfi_outcome *outcome)
+{
+    const struct wf_error *error = &outcome->error;
+    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_ERROR,
+                   "Task %.100s[%.100s] %s: %s", job->in.message.task, job->in.message.id,
+                   state == WFI_STATE_REVOKED ? "is revoked" : "failed",
+                   error->text[0] ? error->text : wf_strerror(error->code));
+    failed(job, state, &outcome->result, outcome, true);
 }
 
 /* ---- other ends ---- */
@@ -271,14 +325,14 @@ void wfi_job_end(struct wfi_job *job, const struct wfi_outcome *outcome)
         succeeded(job, outcome);
         return;
     case WFI_CALL_CANCELED:
-        wfi_job_fail_as(job, WFI_STATE_REVOKED, outcome);
+        fail_as(job, WFI_STATE_REVOKED, outcome);
         return;
     case WFI_CALL_LOST:
         if (goes_back_when_lost(job))
             return;
         /* fall through */
     case WFI_CALL_FAILED:
-        wfi_job_fail_as(job, WFI_STATE_FAILURE, outcome);
+        fail_as(job, WFI_STATE_FAILURE, outcome);
         return;
     case WFI_CALL_RETRIED:
         wfi_worker_say(job->worker, WF_CELERY_INFO, "Task %.100s[%.100s] is retried: %s",

@@ -3,6 +3,8 @@
  * Remote control that only looks: what the worker does, has and is. What Celery 5.2.6 answers is
  * the model.
  */
+#include "celery/worker/worker_inspect.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +16,9 @@
 #include "base/alloc.h"
 #include "celery/message/control.h"
 #include "celery/message/moment.h"
-#include "celery/worker/worker.h"
-#include "celery/worker/worker_control.h"
+#include "celery/worker/worker_events.h"
+#include "celery/worker/worker_jobs.h"
+#include "celery/worker/worker_pool.h"
 
 /* What is unpacked of a message that does not run yet, to show its arguments. */
 #define SHOWN_BYTES_MAX ((size_t)1 << 20)

@@ -3,7 +3,7 @@
  * A message of the worker, from its first look to its acknowledgement: what it is, whether it has
  * expired or is revoked, its eta, its turn, a slot, the task's run within its limits.
  */
-#include "celery/worker/worker.h"
+#include "celery/worker/worker_job.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,6 +12,11 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "celery/worker/worker_events.h"
+#include "celery/worker/worker_follow.h"
+#include "celery/worker/worker_jobs.h"
+#include "celery/worker/worker_pool.h"
+#include "celery/worker/worker_result.h"
 
 /* The wall clock may be set while a message waits for its eta: it is looked at so often. */
 #define ETA_LOOK_NS WF_SECONDS(10)
@@ -36,7 +41,8 @@ static void give_slot_up(struct wfi_job *job)
     job->has_slot = false;
 }
 
-void wfi_job_acknowledge(struct wfi_job *job)
+/* It is done with, as far as the broker is concerned. Once; later calls do nothing. */
+static void acknowledge(struct wfi_job *job)
 {
     if (job->undone)
         return; /* it goes back in the end */
@@ -120,7 +126,7 @@ static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
         return true;
     (void)wf_processes_kill_task(f);
     wfi_job_fail_for_time(job, call->hard_s);
-    wfi_job_acknowledge(job);
+    acknowledge(job);
     (void)wf_future_wait(f, WF_FOREVER);
     return false;
 }
@@ -170,7 +176,7 @@ static void run_call(struct wfi_job *job, const struct wf_task_type *type)
     struct wfi_outcome outcome;
     bool soft = false;
     if (!choose(celery->acks_late, worker->options->acks_late))
-        wfi_job_acknowledge(job);
+        acknowledge(job);
     if (choose(celery->track_started, worker->options->track_started))
         wfi_job_store_started(job);
     wfi_jobs_limits(job, &call.hard_s, &call.soft_s);
@@ -235,7 +241,7 @@ static void finish(struct wfi_job *job)
 {
     struct wfi_broker_message *message = job->undone ? wfi_exchange(&job->message, NULL) : NULL;
     if (!message) {
-        wfi_job_acknowledge(job);
+        acknowledge(job);
         return;
     }
     (void)wf_sleep(wf_after(WFI_PAUSE_NS));
@@ -264,7 +270,7 @@ static void drop(struct wfi_job *job, const struct wf_error *error)
     begin(job);
     wfi_worker_say(job->worker, WF_CELERY_ERROR, "a message of queue %.100s is dropped: %s",
                    job->queue, error->text);
-    wfi_job_acknowledge(job);
+    acknowledge(job);
 }
 
 /* There was no memory to look at it: somebody may have. */

@@ -12,7 +12,7 @@
 #include "base/assert.h"
 #include "celery/message/arguments.h"
 #include "celery/message/control.h"
-#include "celery/worker/worker.h"
+#include "celery/worker/worker_events.h"
 
 /* ---- tasks ---- */
 

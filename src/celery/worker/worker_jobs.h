@@ -14,59 +14,7 @@
 #ifndef WFI_CELERY_WORKER_JOBS_H
 #define WFI_CELERY_WORKER_JOBS_H
 
-#include <weft/event.h>
-#include <weft/future.h>
-#include <weft/task.h>
-
-#include "base/atomic.h"
-#include "base/list.h"
-#include "base/map.h"
-#include "celery/worker/rate.h"
-#include "celery/worker/revoked.h"
-
-struct wfi_worker;
-struct wfi_job;
-
-/* A task that can be called from outside. It stays for as long as the worker. */
-struct wfi_offer {
-    const struct wf_task_type *type;
-    WFI_ATOMIC(bool) limited; /* it has a rate limit; without one nothing below is looked at */
-    /* under the lock */
-    struct wfi_rate rate;
-    char rate_text[32];      /* as it was given; "" for none */
-    struct wfi_list waiting; /* jobs, by `turn` */
-    int64_t total;           /* how many were begun */
-    double hard_s, soft_s;   /* of its run, where the message says nothing; 0: none */
-};
-
-struct wfi_jobs {
-    struct wfi_list all; /* by `place` */
-    size_t count;
-    struct wfi_map offers; /* by name */
-    struct wfi_revoked revoked;
-};
-
-enum wfi_job_stage { WFI_JOB_WAITING, WFI_JOB_ACTIVE };
-
-/* What of a job the registry keeps; zeroed is one that is not known there. */
-struct wfi_job_entry {
-    struct wfi_link place, turn;
-    struct wfi_offer *offer;
-    enum wfi_job_stage stage;
-    double started_s;          /* since 1970; 0: not yet */
-    struct wf_event *waker;    /* where it waits and can be woken */
-    struct wf_future *running; /* its task, while it can be cancelled */
-    WFI_ATOMIC(int) body;      /* enum wfi_job_body */
-    WFI_ATOMIC(bool) is_done;  /* acknowledged */
-    WFI_ATOMIC(int) signum;    /* with which it was terminated; 0: it was not */
-};
-
-/* Whether the message's body can be looked at by others. */
-enum wfi_job_body {
-    WFI_BODY_CLOSED, /* as it came */
-    WFI_BODY_OPENING,
-    WFI_BODY_OPEN, /* read: nobody changes it any more */
-};
+#include "celery/worker/worker_record.h"
 
 void wfi_jobs_init(struct wfi_worker *worker);
 /* No job is left. */

@@ -4,12 +4,14 @@
  * hear it. It does not wait for their answers: it takes messages meanwhile, and one that turns out
  * to be revoked ends where it waits.
  */
+#include "celery/worker/worker_mingle.h"
+
 #include <errno.h>
 
 #include "base/alloc.h"
 #include "celery/client/client_broker.h"
-#include "celery/worker/worker.h"
 #include "celery/worker/worker_control.h"
+#include "celery/worker/worker_events.h"
 
 /* How long answers are waited for, as Celery's. */
 #define ANSWERS_NS WF_SECONDS(1)

@@ -8,7 +8,7 @@
  * others take over, and those stay until the worker ends, for what runs on them; idle, they have no
  * threads.
  */
-#include "celery/worker/worker.h"
+#include "celery/worker/worker_pool.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,6 +16,8 @@
 #include <weft/fibers.h>
 #include <weft/processes.h>
 #include <weft/threads.h>
+
+#include "celery/worker/states.h"
 
 /* More threads or fibers at a time than this are a mistake. */
 #define SLOTS_MAX 100000

@@ -10,7 +10,7 @@
  *
  * A job that becomes active meanwhile sees, under the lock or behind it, that the worker is cold.
  */
-#include "celery/worker/worker.h"
+#include "celery/worker/worker_quit.h"
 
 #include <weft/processes.h>
 

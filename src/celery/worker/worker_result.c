@@ -2,13 +2,15 @@
 /*
  * What the worker stores of a task's end, and logs.
  */
-#include "celery/worker/worker.h"
+#include "celery/worker/worker_result.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "celery/worker/worker_events.h"
 
 /* As Celery has it; the value as JSON, cut. */
 static void say_succeeded(struct wfi_job *job, const struct wfi_json_piece *result)
@@ -46,62 +48,6 @@ int wfi_job_store(struct wfi_job *job, const struct wfi_result *result, struct w
         err = wfi_follow_store(&job->worker->follow, &meta, reterr);
     wfi_events_stored(job, meta.state, &meta.result, meta.traceback);
     return err;
-}
-
-/* Stores what was written. */
-static void wfi_job_store_written(struct wfi_job *job, enum wfi_task_state state,
-                                  struct wf_json_writer *w)
-{
-    struct wfi_json_piece piece = {0};
-    int err = wf_json_writer_text(w, &piece.text, &piece.len);
-    if (err)
-        wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
-                       job->in.message.task, job->in.message.id, wf_strerror(err));
-    else
-        wfi_job_failed(job, state, &piece, NULL);
-}
-
-void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *module,
-                  const char *type, const char *text)
-{
-    struct wf_json_writer *w;
-    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_ERROR,
-                   "Task %.100s[%.100s] %s: %s: %s", job->in.message.task, job->in.message.id,
-                   state == WFI_STATE_REVOKED ? "is revoked" : "failed", type, text ? text : "");
-    if (wfi_message_writer_create(&w))
-        return;
-    wfi_exception_write_text(w, module, type, text);
-    wfi_job_store_written(job, state, w);
-    wf_json_writer_destroy(w);
-}
-
-void wfi_job_fail_as(struct wfi_job *job, enum wfi_task_state state,
-                     const struct wfi_outcome *outcome)
-{
-    const struct wf_error *error = &outcome->error;
-    wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_ERROR,
-                   "Task %.100s[%.100s] %s: %s", job->in.message.task, job->in.message.id,
-                   state == WFI_STATE_REVOKED ? "is revoked" : "failed",
-                   error->text[0] ? error->text : wf_strerror(error->code));
-    wfi_job_failed(job, state, &outcome->result, outcome);
-}
-
-void wfi_job_fail_for_time(struct wfi_job *job, double hard_s)
-{
-    struct wf_json_writer *w;
-    wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s] failed: more than %g s",
-                   job->in.message.task, job->in.message.id, hard_s);
-    if (wfi_message_writer_create(&w))
-        return;
-    char text[64];
-    const bool whole = hard_s < 1e15 && hard_s == (double)(int64_t)hard_s;
-    snprintf(text, sizeof text, whole ? "[%.0f]" : "[%.17g]", hard_s);
-    wfi_exception_write(w,
-                        &(struct wfi_exception){.type = "TimeLimitExceeded",
-                                                .module = "billiard.exceptions",
-                                                .arguments = {.text = text, .len = strlen(text)}});
-    wfi_job_store_written(job, WFI_STATE_FAILURE, w);
-    wf_json_writer_destroy(w);
 }
 
 void wfi_job_store_started(struct wfi_job *job)
