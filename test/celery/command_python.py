@@ -156,6 +156,15 @@ class Starts(Case):
         self.assertIn(".> concurrency: 2 (threads)", out)
         self.assertNotIn("own@", out + log)
 
+    def test_a_program_names_its_engine_and_the_command_line_another(self):
+        for words, engine in (((), "processes"), (("-P", "threads"), "threads")):
+            worker = self.start("-l", "info", *words, program=OWN,
+                                env=NAMED | {"OWN_PROCESSES": "yes"})
+            self.assertEqual(self.get("twice", 21), 42)
+            status, out, log = worker.end()
+            self.assertEqual(status, 0, log)
+            self.assertIn(f".> concurrency: 1 ({engine})", out)
+
     def test_a_module_declares_its_broker(self):
         status, out, err, _ = weft("worker", "-A", DECLARED, env={})
         self.assertRegex(err, r"\Aweft worker: redis://127\.0\.0\.1:1/0: [^\n]*refused\n\Z")

@@ -4,6 +4,9 @@
  * one that says which broker it belongs to. For command_python.py.
  */
 #include <weft/celery_app.h>
+
+#include <stdlib.h>
+
 #include <weft/task.h>
 
 WF_TASK(int64_t, twice, (int64_t, n))
@@ -24,8 +27,11 @@ WF_CELERY_APP(.broker = "redis://127.0.0.1:1", .name = "declared@%h");
 
 int main(int argc, char **argv)
 {
-    return wf_celery_worker_main(
-        argc, argv, &(const struct wf_celery_worker_options){.concurrency = 1, .name = "own@here"});
+    const struct wf_celery_worker_options options = {
+        .concurrency = 1,
+        .name = "own@here",
+        .engine = getenv("OWN_PROCESSES") ? WF_CELERY_PROCESSES : WF_CELERY_THREADS};
+    return wf_celery_worker_main(argc, argv, &options);
 }
 
 #endif
