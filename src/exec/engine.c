@@ -2,8 +2,9 @@
 /*
  * Executors whose engine was brought from outside, on the table of exec/executor.h.
  *
- *  1. A call is in `calls`, by its future, from before that is claimed until it has ended; so who
- *     asks it to stop finds it, or it is over.
+ *  1. A call is in `calls`, by its future, from when that is claimed until it has ended. Both
+ *     happen under the lock: who asks it to stop finds it, or it is over; and no call is asked that
+ *     will never start.
  *  2. It is counted: once for the engine until it ends, once for whoever has it from next_asked.
  *     The last to leave frees it.
  *  3. `live` goes down after the future has ended and been served, and is the last that is touched
@@ -79,19 +80,7 @@ static void free_call(struct wf_engine_call *call)
     wfi_free(call);
 }
 
-/* Under the lock. */
-static int add_call(struct engine *on, struct wf_engine_call *call, struct wf_error *reterr)
-{
-    if (on->closed)
-        return wf_error_set(reterr, -EPIPE, "executor %s is shut down", on->base.name);
-    int err = wfi_map_put_u64(&on->calls, key_of(call->f), call);
-    if (err)
-        return wf_error_set(reterr, err, NULL);
-    on->live++;
-    return 0;
-}
-
-/* Takes a call out that has ended, or never began, and lets go of its future and the executor. */
+/* Takes a call out that has ended, and lets go of its future and the executor. */
 static void leave(struct wf_engine_call *call)
 {
     struct engine *on = call->on;
@@ -115,20 +104,35 @@ static void leave(struct wf_engine_call *call)
     wfi_wake_all(&wake);
 }
 
-/* Returns 1 with the call in place and its future claimed, 0 when that was cancelled meanwhile. */
+/* Under the lock. Returns 1 with the call in place and its future claimed, 0 when that was cancelled
+ * meanwhile. */
+static int claim(struct engine *on, struct wf_engine_call *call, struct wf_error *reterr)
+{
+    if (on->closed)
+        return wf_error_set(reterr, -EPIPE, "executor %s is shut down", on->base.name);
+    int err = wfi_map_put_u64(&on->calls, key_of(call->f), call);
+    if (err)
+        return wf_error_set(reterr, err, NULL);
+    if (!wfi_future_claim(call->f)) {
+        wfi_map_remove_u64(&on->calls, key_of(call->f));
+        return 0;
+    }
+    on->live++;
+    return 1;
+}
+
+/* Returns as claim, which is without the call when it is not 1. */
 static int begin(struct engine *on, struct wf_engine_call *call, struct wf_error *reterr)
 {
     struct wf_future *f = call->f;
     wfi_lock_lock(&on->lock);
-    int err = add_call(on, call, reterr);
+    const int claimed = claim(on, call, reterr);
     wfi_lock_unlock(&on->lock);
-    if (err) {
+    if (claimed != 1) {
         free_call(call);
-        return err;
-    }
-    if (!wfi_future_claim(f)) {
-        leave(call);
-        return 0;
+        if (!claimed)
+            wfi_future_release(f, WFI_FUTURE_ENGINE);
+        return claimed;
     }
     const struct wf_task_type *type = wfi_future_type(f);
     if (type->drop_args)
