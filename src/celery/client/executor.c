@@ -77,7 +77,7 @@ struct call {
     struct wfi_link revoke;  /* in to_revoke */
     wf_deadline give_up;     /* in leaving */
     bool queued;             /* in to_send */
-    bool sending;            /* in to_send, or a sender has it */
+    bool sending;            /* until a sender is through with it, or none will ever have it */
     bool watched;            /* the watch is to be ended */
     bool answered;
     bool finished; /* in over, or the keeper has it */
@@ -95,6 +95,14 @@ static void look_whether_over(struct celery *celery, struct call *c)
     c->finished = true;
     wfi_list_push_back(&celery->over, &c->link);
     wf_event_set(&celery->news);
+}
+
+/* Under the lock: nobody has sent it, and nobody will. */
+static void stop_unsent(struct celery *celery, struct call *c)
+{
+    c->sending = false;
+    c->code = -ECANCELED;
+    look_whether_over(celery, c);
 }
 
 static void hook(struct wfi_result_watch *watch)
@@ -261,9 +269,8 @@ static void take_asked(struct celery *celery)
             if (c->queued) {
                 wfi_list_remove(&c->link);
                 celery->unsent--;
-                c->queued = c->sending = false;
-                c->code = -ECANCELED;
-                look_whether_over(celery, c);
+                c->queued = false;
+                stop_unsent(celery, c);
             } else if (!c->finished) {
                 held = true;
                 c->give_up = wf_after(celery->cancel_wait_ns);
@@ -387,6 +394,7 @@ static int prepare(void *arg, struct wf_engine_call *call, const struct wf_submi
     c->celery = celery;
     c->call = call;
     c->ignored = apply->ignore_result;
+    c->sending = true;
     int err = check(celery, type, apply, reterr);
     if (err)
         return err;
@@ -410,15 +418,20 @@ static int prepare(void *arg, struct wf_engine_call *call, const struct wf_submi
     return err;
 }
 
+/* The keeper may have heard before that it is to stop; it leaves alone what is `sending`. */
 static void start(void *arg, struct wf_engine_call *call)
 {
     struct celery *celery = arg;
     struct call *c = wf_engine_call_data(call);
     WF_LOCKED(&celery->lock) {
-        celery->unsent++;
-        have_senders(celery);
-        c->queued = c->sending = true;
-        wfi_list_push_back(&celery->to_send, &c->link);
+        if (wfi_link_linked(&c->leaving)) {
+            stop_unsent(celery, c);
+        } else {
+            celery->unsent++;
+            have_senders(celery);
+            c->queued = true;
+            wfi_list_push_back(&celery->to_send, &c->link);
+        }
     }
     (void)wf_semaphore_release(&celery->work, 1);
 }

@@ -145,6 +145,36 @@ int e_fail(struct wf_task *self, int code, const char *text, wf_none *ret)
 }
 WF_TASK_DEFINE(e_fail)
 
+/* Dropping its arguments, which is done between making a call's message and starting the call,
+ * cancels the scope. That must not end the call: it is to be started yet. */
+static struct {
+    struct wf_scope *scope;
+    bool ended;
+} late;
+
+static void cancel_late(void *args)
+{
+    (void)args;
+    if (!late.scope)
+        return;
+    WF_SHIELD(WF_FOREVER) {
+        const wf_deadline limit = wf_after(WF_MILLISECONDS(20));
+        wf_scope_cancel(late.scope);
+        while (wf_scope_running(late.scope) && wf_remaining(limit))
+            (void)wf_sleep(wf_after(WF_MILLISECONDS(1)));
+        late.ended = wf_scope_running(late.scope) == 0;
+    }
+}
+
+WF_TASK(wf_none, e_late, (int, x))
+
+int e_late(struct wf_task *self, int x, wf_none *ret)
+{
+    (void)self, (void)x, (void)ret;
+    return 0;
+}
+WF_TASK_DEFINE_WITH(e_late, .drop_args = cancel_late)
+
 static struct redis_server server;
 
 static wf_deadline soon(void)
@@ -520,6 +550,30 @@ static void test_cancelling_revokes(void **state)
     wf_executor_destroy(on);
 }
 
+static void test_a_call_that_is_cancelled_before_it_starts(void **state)
+{
+    struct wf_executor *on = create_executor(&(struct wf_celery_options){.cancel_wait_ns = 1});
+    struct wfi_redis *redis = connect_and_clear();
+    struct wfi_redis_batch batch = {0};
+    struct wfi_redis_answer answer = {0};
+    struct wf_scope storage;
+    wf_none none;
+    (void)state;
+    late.scope = wf_scope_open(&storage, on, WF_FOREVER);
+    late.ended = false;
+    e_late_future f = e_late_spawn(late.scope, 1);
+    assert_false(late.ended);
+    late.scope = NULL;
+    assert_int_equal(wf_scope_close(&storage, NULL), -ECANCELED);
+    assert_int_equal(e_late_result(&f, &none, WF_NOW, NULL), -ECANCELED);
+    wf_executor_destroy(on);
+    wfi_redis_add(&batch, "EXISTS celery");
+    assert_int_equal(wfi_redis_call(redis, &batch, &answer, soon(), NULL), 0);
+    assert_int_equal(answer.replies[0]->integer, 0); /* it was not sent */
+    wfi_redis_answer_fini(&answer);
+    wfi_redis_close(redis);
+}
+
 /* The worker tells that it was revoked, before it begins; nobody has to be impatient. */
 static void test_a_worker_hears_of_it(void **state)
 {
@@ -630,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_maps_scopes_and_walks),
         cmocka_unit_test(test_what_belongs_to_a_call_goes_with_it),
         cmocka_unit_test(test_cancelling_revokes),
+        cmocka_unit_test(test_a_call_that_is_cancelled_before_it_starts),
         cmocka_unit_test(test_a_worker_hears_of_it),
         cmocka_unit_test(test_a_broker_that_comes_back_is_used),
         cmocka_unit_test(test_memory_that_runs_out_is_told_or_survived),
