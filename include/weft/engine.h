@@ -39,7 +39,8 @@ struct wf_engine {
     int (*prepare)(void *arg, struct wf_engine_call *call, const struct wf_submit_options *options,
                    struct wf_error *reterr);
     /* From here on the call runs, and is the engine's to end. Called by the submitter. Another may
-     * have asked it to stop by now: wf_engine_next_asked gives calls that are about to start, too. */
+     * have asked it to stop by now: wf_engine_next_asked gives calls that are about to start,
+     * too. */
     void (*start)(void *arg, struct wf_engine_call *call);
     /* Calls were asked to stop: wf_engine_next_asked has them. Called by anybody, with locks held:
      * it sets an event, say, and never waits. */

@@ -104,8 +104,8 @@ static void leave(struct wf_engine_call *call)
     wfi_wake_all(&wake);
 }
 
-/* Under the lock. Returns 1 with the call in place and its future claimed, 0 when that was cancelled
- * meanwhile. */
+/* Under the lock. Returns 1 with the call in place and its future claimed, 0 when that was
+ * cancelled meanwhile. */
 static int claim(struct engine *on, struct wf_engine_call *call, struct wf_error *reterr)
 {
     if (on->closed)
