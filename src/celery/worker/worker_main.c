@@ -455,10 +455,10 @@ int wf_celery_worker_main(int argc, char **argv, const struct wf_celery_worker_o
             status = complain(&program, WRONG, error.text);
     }
     if (!err) {
-        const struct wf_main_options main_options = {
-            .drain_ns = -1,
-            .no_processes = program.options.engine != WF_CELERY_PROCESSES,
-            .signal = on_signal};
+        const struct wf_main_options main_options = {.drain_ns = -1,
+                                                     .no_processes = program.options.engine !=
+                                                                     WF_CELERY_PROCESSES,
+                                                     .signal = on_signal};
         status = wf_main(&main_options, root, &program, &error);
         if (status < 0)
             status = complain(&program, FAILED, error.text);
