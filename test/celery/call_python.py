@@ -57,6 +57,13 @@ class Case(unittest.TestCase):
     def get(self, name, *args, **options):
         return self.call(name, *args, **options).get(PATIENCE_S)
 
+    def wait_until_heard(self):
+        wait_until(lambda: self.app.control.inspect(timeout=0.3, limit=1).ping(), "it hears")
+
+    def running(self):
+        answers = self.app.control.inspect(timeout=PATIENCE_S, limit=1).active()
+        return [task["id"] for tasks in answers.values() for task in tasks]
+
     def fails(self, result):
         """Waits for the failure. Returns the exception, whatever it is."""
         result.get(PATIENCE_S, propagate=False)
@@ -136,9 +143,9 @@ class Ends(Case):
         for engine, name in ("processes", "endless_early"), ("fibers", "sleeping"):
             with self.subTest(engine):
                 worker = self.start(engine)
-                wait_until(lambda: self.app.control.ping(timeout=0.3), "it hears")
+                self.wait_until_heard()
                 result = self.call(name, 50)
-                wait_until(lambda: f"Task {name}[" in worker.lines(), "it is there")
+                wait_until(lambda: self.running() == [result.id], "it runs")
                 self.app.control.revoke(result.id, terminate=True)
                 with self.assertRaises(celery.exceptions.TaskRevokedError) as caught:
                     result.get(PATIENCE_S)
@@ -148,9 +155,10 @@ class Ends(Case):
 
     def test_a_process_has_so_many_tasks(self):
         worker = self.start("processes", "concurrency=1", "child_tasks=2")
-        wait_until(lambda: self.app.control.ping(timeout=0.3), "it hears")
+        self.wait_until_heard()
         pids = [self.get("process_id", 0) for _ in range(5)]
-        pool = next(iter(self.app.control.inspect(timeout=1).stats().values()))["pool"]
+        inspect = self.app.control.inspect(timeout=PATIENCE_S, limit=1)
+        pool = next(iter(inspect.stats().values()))["pool"]
         self.assertEqual(pool["max-tasks-per-child"], 2)
         self.assertIn(pids[-1], pool["processes"])  # beside one that is about to end
         self.assertNotIn(worker.process.pid, pool["processes"])

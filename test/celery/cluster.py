@@ -73,6 +73,24 @@ class Redis:
         shutil.rmtree(self.folder)
 
 
+class Gate:
+    """Where a task `gate` of the worker program waits, with the path as its argument."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, f"gate-{uuid.uuid4()}")
+
+    def open(self):
+        with open(self.path, "x", encoding="ascii"):
+            pass
+
+
+def text_so_far(file):
+    """Of a file into which a child writes: opened anew, for where the child writes is also where the
+    file that it has from us would read."""
+    with open(f"/proc/self/fd/{file.fileno()}", errors="backslashreplace") as again:
+        return again.read()
+
+
 class Worker:
     """A worker program, whose log is kept in a file."""
 
@@ -81,9 +99,7 @@ class Worker:
         self.process = subprocess.Popen(WITH_US + [program, *words], stderr=self.log)
 
     def lines(self):
-        # Opened anew: where the worker writes is where self.log reads.
-        with open(f"/proc/self/fd/{self.log.fileno()}", errors="backslashreplace") as log:
-            return log.read()
+        return text_so_far(self.log)
 
     def peak_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:

@@ -98,10 +98,21 @@ class Network(unittest.TestCase):
         self.workers.append(worker)
         return worker
 
-    def send(self, count, seconds):
-        for n in range(count):
-            self.redis.client.lpush("celery", text_of("note", str(n),
-                                                      body_of(self.runs, n, seconds())))
+    def cut_at_work(self, seconds):
+        """Sends tasks and cuts the cable while the worker is at them: as often as that takes.
+        Returns how many were sent."""
+        count, more = 0, 100 if SANITIZED else 600
+        while True:
+            for n in range(count, count + more):
+                self.redis.client.lpush("celery", text_of("note", str(n),
+                                                          body_of(self.runs, n, seconds())))
+            count += more
+            wait_until(lambda: self.stored() >= count - more * 3 / 4, "it works")
+            self.there.cut()
+            self.redis.client.ping()  # what came through has been done by now
+            if self.redis.client.hlen("unacked") > 0 and self.stored() < count:
+                return count
+            self.there.mend()
 
     def stored(self):
         return len(self.redis.client.keys(META + "*"))
@@ -126,11 +137,8 @@ class Network(unittest.TestCase):
 
     def test_a_short_cut(self):
         """Nobody need notice it: what is on its way is sent again by TCP."""
-        count = 100 if SANITIZED else 600
         self.start(True)
-        self.send(count, lambda: 0.004)
-        wait_until(lambda: self.stored() >= count / 4, "it works")
-        self.there.cut()
+        count = self.cut_at_work(lambda: 0.004)
         done = self.stored()
         time.sleep(0.7)
         self.assertEqual(self.stored(), done)
@@ -141,17 +149,13 @@ class Network(unittest.TestCase):
 
     def test_a_cut_while_the_server_gives_the_connections_up(self):
         """What the worker holds is done by another; it finds its way back, and does no harm."""
-        count = 100 if SANITIZED else 600
         far = self.start(True, "visibility=1")
-        self.send(count, lambda: round(self.rng.uniform(0.002, 0.01), 4))
-        wait_until(lambda: self.stored() >= count / 4, "it works")
-        self.there.cut()
-        self.assertGreater(self.redis.client.hlen("unacked"), 0)
+        count = self.cut_at_work(lambda: round(self.rng.uniform(0.002, 0.01), 4))
         self.redis.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         near = self.start(False, "visibility=1")
         wait_until(lambda: self.stored() == count, "the other has done all")
         self.there.mend()
-        wait_until(lambda: far.lines().count("Connected to") == 2, "it is there again")
+        wait_until(lambda: far.lines().count("Connected to") >= 2, "it is there again")
         near.process.send_signal(signal.SIGTERM)
         near.process.wait()
         self.redis.client.lpush("celery", text_of("note", str(count), body_of(self.runs, count, 0)))

@@ -60,6 +60,19 @@ int sleeping(struct wf_task *self, double seconds, double *ret)
 }
 WF_TASK_DEFINE(sleeping)
 
+/* Until somebody makes the file. */
+WF_TASK(wf_none, gate, (const char *, path))
+
+int gate(struct wf_task *self, const char *path, wf_none *ret)
+{
+    int err = 0;
+    (void)self, (void)ret;
+    while (!err && access(path, F_OK) != 0)
+        err = wf_sleep(wf_after(WF_MILLISECONDS(5)));
+    return err;
+}
+WF_TASK_DEFINE(gate)
+
 /* Leaves a line in a file for each run; gives n. */
 WF_TASK(int64_t, note, (const char *, path), (int64_t, n), (double, seconds))
 
@@ -104,7 +117,6 @@ static void free_text(void *result)
     free((void *)(uintptr_t)((wf_bytes *)result)->ptr);
 }
 
-/* Any value as a text, as what is passed in does not outlive the call. */
 /* Fails the first time, and is retried; or refuses its message. */
 WF_TASK(wf_none, unwilling, (bool, rejects))
 
@@ -122,6 +134,7 @@ int unwilling(struct wf_task *self, bool rejects, wf_none *ret)
 }
 WF_TASK_DEFINE_WITH(unwilling, .celery = &(const struct wf_celery_task){.acks_late = WF_CELERY_YES})
 
+/* Any value as a text, as what is passed in does not outlive the call. */
 WF_TASK(wf_bytes, echo, (const struct wf_json *, value))
 
 int echo(struct wf_task *self, const struct wf_json *value, wf_bytes *ret)
