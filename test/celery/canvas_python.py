@@ -2,34 +2,27 @@
 """Canvas whose tasks run in turn in a worker in C and in one of Python's.
 
 Both have the same tasks, on the queues "c" and "py" of one Redis, or, with the word "rabbit", of one
-RabbitMQ beside it; each signature says to which it goes. Run by /usr/bin/python3, for which Debian's python3-celery and python3-redis are. Exits 77
-when they, or redis-server, are missing."""
+RabbitMQ beside it; each signature says to which it goes. Run by /usr/bin/python3, for which Debian's
+python3-celery and python3-redis are. Exits 77 when they, or redis-server, are missing."""
 import itertools
 import os
 import random
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import warnings
 
 warnings.simplefilter("ignore")
+from cluster import PATIENCE_S, Redis, Worker, wait_until
+
 try:
     import celery
     import celery.exceptions
-    import redis
     from celery import chain, chord, group
 except ImportError as error:
-    print(f"{error} (Debian: python3-celery, python3-redis)")
+    print(f"{error} (Debian: python3-celery)")
     sys.exit(77)
-if not shutil.which("redis-server"):
-    print("no redis-server (Debian: redis-server)")
-    sys.exit(77)
-
-PATIENCE_S = float(os.environ.get("CANVAS_PATIENCE", 60))  # only a test that has failed already gets there
 
 
 def make_app(broker, backend):
@@ -74,56 +67,6 @@ def make_app(broker, backend):
         return 0
 
     return app
-
-
-class Redis:
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="weft-redis-")
-        socket = os.path.join(self.folder, "s")
-        # Redis is killed when the test ends, however that comes.
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "redis-server", "--port", "0", "--save", "",
-             "--appendonly", "no", "--dir", self.folder, "--unixsocket", socket],
-            stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if "eady to accept connections" in line:
-                break
-        else:
-            raise RuntimeError("redis-server did not become ready")
-        self.url = f"redis+socket://{socket}"
-        self.client = redis.Redis(unix_socket_path=socket)
-
-    def close(self):
-        self.client.close()
-        self.process.kill()
-        self.process.communicate()
-        shutil.rmtree(self.folder)
-
-
-class Worker:
-    """A process that logs into a file."""
-
-    def __init__(self, *words):
-        self.log = tempfile.TemporaryFile("a+")
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *words],
-                                        stderr=self.log, stdout=self.log)
-
-    def text(self):
-        self.log.seek(0)
-        return self.log.read()
-
-    def end(self, number=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S)
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"never: {what}")
-        time.sleep(0.002)
 
 
 class Case(unittest.TestCase):
@@ -467,24 +410,29 @@ class Killed(Case):
         def sig(name, *args):
             return self.sig(name, *args, queue="late")
 
-        results = [chain(sig("slow_add", n, 1), group(
-            chain(sig("slow_add", i), sig("slow_add", 1)) for i in range(40)),
-            sig("identity"), group(sig("xsum"), sig("identity"))).apply_async() for n in range(10)]
-        workers = [Worker(*words) for _ in range(3)]
-        kills = 0
-        while SERVER.client.exists("late", "unacked"):
+        results, workers, kills = [], [Worker(*words) for _ in range(3)], 0
+        end = time.monotonic() + PATIENCE_S
+        while kills < 5 or SERVER.client.exists("late", "unacked"):
+            self.assertLess(time.monotonic(), end, f"{kills} workers killed, {len(results)} chains "
+                            f"begun, {SERVER.client.llen('late')} messages wait")
+            if not SERVER.client.exists("late", "unacked"):  # until enough was killed
+                for n in range(len(results), len(results) + 10):
+                    results.append(chain(sig("slow_add", n, 1), group(
+                        chain(sig("slow_add", i), sig("slow_add", 1)) for i in range(40)),
+                        sig("identity"), group(sig("xsum"), sig("identity"))).apply_async())
             time.sleep(rng.uniform(0.03, 0.25))
             if kills < 15:
                 at = rng.randrange(3)
                 workers[at].end(signal.SIGKILL)
                 workers[at] = Worker(*words)
                 kills += 1
-        self.assertGreaterEqual(kills, 5)
         for n, result in enumerate(results):
             expected = [n + 1 + i + 1 for i in range(40)]
             self.assertEqual(result.get(PATIENCE_S), [sum(expected), expected])
         for worker in workers:
-            self.assertEqual(worker.end(), 128 + signal.SIGTERM, worker.text()[-2000:])
+            status, text = worker.end()
+            self.assertEqual(status, 128 + signal.SIGTERM, text[-2000:])
+        print(f"{len(results)} chains, {kills} workers killed")
 
 
 @unittest.skipUnless("rabbit" in sys.argv, "there is no RabbitMQ")
@@ -511,8 +459,9 @@ class Rpc(Case):
         several = group(sig("add", 1, 2), sig("add", 3, 4))
         with self.assertRaises(NotImplementedError):  # it would be a chord
             get(sig("become", several))
-        self.assertEqual(worker.end(), 128 + signal.SIGTERM, worker.text()[-2000:])
-        self.assertNotIn("Sanitizer", worker.text())
+        status, text = worker.end()
+        self.assertEqual(status, 128 + signal.SIGTERM, text[-2000:])
+        self.assertNotIn("Sanitizer", text)
         app.close()
 
 
@@ -541,15 +490,16 @@ if __name__ == "__main__":
     fine = False
     try:
         fine = unittest.main(exit=False).result.wasSuccessful()
-        fine = workers[0].end() == 128 + signal.SIGTERM and fine
-        text = workers[0].text()
-        fine = fine and "Sanitizer" not in text and SERVER.client.hlen("unacked") == 0
+        status, text = workers[0].end()
+        fine = fine and status == 128 + signal.SIGTERM and "Sanitizer" not in text and \
+            SERVER.client.hlen("unacked") == 0
         if not fine:
             print(text[-20000:])
-            print(workers[1].text()[-20000:] if os.environ.get("CANVAS_PYTHON") else "")
+            print(workers[1].lines()[-20000:] if os.environ.get("CANVAS_PYTHON") else "")
     finally:
         for worker in workers:
-            worker.end(signal.SIGKILL)
+            if not worker.log.closed:
+                worker.end(signal.SIGKILL)
         SERVER.close()
         if rabbit:
             rabbit.close()

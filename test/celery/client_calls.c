@@ -5,8 +5,8 @@
  *     client_calls BROKER BACKEND NAME ARGS [KWARGS [OPTION VALUE]...]
  *
  * prints what came of it: "value JSON", "error CODE TEXT", or "nothing" when there is no result
- * within the time of option wait (seconds; 8 without). Options: countdown, expires (seconds),
- * ignore, revoke (1: before it can begin).
+ * within the time of option wait (seconds). Options: countdown, expires (seconds), ignore, revoke (1:
+ * before it is sent).
  *
  * In place of a name: @canvas, ARGS a signature, whose results are collected; @control, ARGS the
  * method of a request to the workers; @engine, by which typed tasks are called.
@@ -29,6 +29,8 @@ WF_TASK_AS("t.back", char *, back, (const char *, value))
 WF_TASK_AS("t.back", struct wf_json *, back_json, (const struct wf_json *, value))
 WF_TASK_AS("t.fail", wf_none, fail, (const char *, text))
 WF_TASK_AS("t.sleep", wf_none, slow, (double, seconds))
+
+enum { PATIENCE_S = 120 }; /* only a test that has failed already gets there */
 
 struct settings {
     double wait_s;
@@ -78,6 +80,19 @@ static int print_value(const struct wf_json_value *value)
     return err ? 1 : 0;
 }
 
+/* When the answer to the second request comes, the first has been heard, too. */
+static int revoke(struct wf_celery_client *client, const char *id, struct wf_error *reterr)
+{
+    const struct wf_celery_control ping = {
+        .method = "ping", .replies_max = 1, .wait_ns = WF_SECONDS(PATIENCE_S)};
+    struct wf_json *replies = NULL;
+    int err = wf_celery_client_revoke(client, id, false, WF_FOREVER, reterr);
+    if (!err)
+        err = wf_celery_client_control(client, &ping, &replies, WF_FOREVER, reterr);
+    wf_json_destroy(replies);
+    return err;
+}
+
 static int call(struct wf_celery_client *client, const struct wfi_client_task *task,
                 const struct settings *settings)
 {
@@ -86,12 +101,11 @@ static int call(struct wf_celery_client *client, const struct wfi_client_task *t
     struct wfi_result_in in = {0};
     const struct wf_json_value *value;
     struct wf_error error = {0};
-    wf_deadline limit = wf_after(WF_SECONDS(8));
-    if (wfi_client_send(client, task, id, &watch, limit, &error))
+    wf_deadline limit = wf_after(WF_SECONDS(PATIENCE_S));
+    if ((settings->revoke && revoke(client, task->id, &error)) ||
+        wfi_client_send(client, task, id, &watch, limit, &error))
         return print_error(&error), 1;
-    int err = settings->revoke ? wf_celery_client_revoke(client, id, false, limit, &error) : 0;
-    if (!err)
-        err = wfi_results_wait(&watch, &in, wf_after(WF_SECONDS(settings->wait_s)), &error);
+    int err = wfi_results_wait(&watch, &in, wf_after(WF_SECONDS(settings->wait_s)), &error);
     wfi_results_unwatch(&watch);
     if (err == -ETIMEDOUT)
         return puts("nothing"), 0;
@@ -99,7 +113,7 @@ static int call(struct wf_celery_client *client, const struct wfi_client_task *t
         return print_error(&error), 1;
     int status = wfi_result_value(&in, &value, &error) ? print_error(&error) : print_value(value);
     wfi_result_in_reset(&in);
-    return wf_celery_client_forget(client, id, limit, NULL) ? 1 : status;
+    return wf_celery_client_forget(client, task->id ? task->id : id, limit, NULL) ? 1 : status;
 }
 
 static int print_tree(struct wf_json *tree)
@@ -111,7 +125,7 @@ static int print_tree(struct wf_json *tree)
 
 static int canvas(struct wf_celery_client *client, const char *text)
 {
-    const wf_deadline limit = wf_after(WF_SECONDS(20));
+    const wf_deadline limit = wf_after(WF_SECONDS(PATIENCE_S));
     struct wf_celery_signature *signature = wf_celery_signature_read(text);
     struct wf_json *sent = NULL, *values = NULL;
     struct wf_error error = {0};
@@ -126,7 +140,7 @@ static int canvas(struct wf_celery_client *client, const char *text)
 static int control(struct wf_celery_client *client, const char *method)
 {
     const struct wf_celery_control request = {
-        .method = method, .replies_max = 1, .wait_ns = WF_SECONDS(20)};
+        .method = method, .replies_max = 1, .wait_ns = WF_SECONDS(PATIENCE_S)};
     struct wf_json *replies = NULL;
     struct wf_error error = {0};
     int err = wf_celery_client_control(client, &request, &replies, WF_FOREVER, &error);
@@ -138,7 +152,7 @@ static int take_values(struct wf_executor *on, struct wf_error *reterr)
     enum { COUNT = 100 };
     struct add_args items[COUNT];
     int64_t sums[COUNT];
-    const wf_deadline limit = wf_after(WF_SECONDS(20));
+    const wf_deadline limit = wf_after(WF_SECONDS(PATIENCE_S));
     for (int i = 0; i < COUNT; i++)
         items[i] = (struct add_args){.x = i, .y = INT64_C(1) << 40};
     int err =
@@ -203,7 +217,7 @@ static int engine(const struct wf_celery_client_options *from)
 int main(int argc, char **argv)
 {
     struct wfi_client_task task = {0};
-    struct settings settings = {.wait_s = 8};
+    struct settings settings = {.wait_s = PATIENCE_S};
     struct wf_celery_client *client;
     struct wf_error error = {0};
     struct wf_celery_client_options options = {0};
@@ -220,6 +234,8 @@ int main(int argc, char **argv)
     for (int i = 6; i + 1 < argc; i += 2)
         if (!set_option(&task, &settings, argv[i], argv[i + 1]))
             return 2;
+    if (settings.revoke)
+        task.id = "revoked-before";
     if (wf_celery_client_create(&options, &client, &error))
         return print_error(&error), 1;
     int status;

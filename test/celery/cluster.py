@@ -92,11 +92,12 @@ def text_so_far(file):
 
 
 class Worker:
-    """A worker program, whose log is kept in a file."""
+    """A worker program; what it prints is kept in a file."""
 
     def __init__(self, program, *words):
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(WITH_US + [program, *words], stderr=self.log)
+        self.process = subprocess.Popen(WITH_US + [program, *words], stdout=self.log,
+                                        stderr=self.log)
 
     def lines(self):
         return text_so_far(self.log)

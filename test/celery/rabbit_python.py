@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,7 +24,7 @@ except ImportError as error:
 
 import cluster
 import rabbit
-from cluster import PATIENCE_S, WITH_US, wait_until
+from cluster import PATIENCE_S, wait_until
 
 PROGRAM = sys.argv.pop(1)
 PYTHON_WORKER = """
@@ -145,10 +144,12 @@ class Values(Case):
         worker = self.start("events", "name=c@here")
         self.assertEqual(self.rpc.send_task("add", (1, 2)).get(PATIENCE_S), 3)
         control = self.rpc.control
-        queues = control.inspect(["c@here"], limit=1).active_queues()
+        wait_until(lambda: control.inspect(["c@here"], limit=1).ping(), "it hears")
+        queues = control.inspect(["c@here"], limit=1, timeout=PATIENCE_S).active_queues()
         self.assertEqual([queue["name"] for queue in queues["c@here"]], [self.queue])
         other = self.queue + "-other"
-        control.add_consumer(other, destination=["c@here"], reply=True, limit=1)
+        control.add_consumer(other, destination=["c@here"], reply=True, limit=1,
+                             timeout=PATIENCE_S)
         self.assertEqual(self.rpc.send_task("add", (2, 2), queue=other).get(PATIENCE_S), 4)
         late = self.rpc.send_task("add", (1, 1), countdown=3600)
         wait_until(lambda: worker.lines().count("received") == 3, "it is received")
@@ -215,24 +216,17 @@ class Together(Case):
             file.write(PYTHON_WORKER)
         # What is sent first lies there for both.
         results = [self.rpc.send_task("add", (i, 1)) for i in range(30)]
-        log = tempfile.TemporaryFile("a+")
-        python = subprocess.Popen(
-            WITH_US + [sys.executable, path, RABBIT.url, "rpc://", "-Q", self.queue], stderr=log,
-            stdout=log, cwd=FOLDER.name)
+        python = cluster.Worker(sys.executable, path, RABBIT.url, "rpc://", "-Q", self.queue)
         worker = self.start("name=c@here")
         try:
             self.assertEqual([r.get(PATIENCE_S) for r in results], [i + 1 for i in range(30)])
             wait_until(lambda: self.counts()[1] == 2, "both consume")
             more = [self.rpc.send_task("add", (i, 2)) for i in range(30)]
             self.assertEqual([r.get(PATIENCE_S) for r in more], [i + 2 for i in range(30)])
-            inspect = self.rpc.control.inspect(timeout=3, limit=2)
-            self.assertEqual(sorted(inspect.ping() or {}), ["c@here", "py@here"])
+            inspect = self.rpc.control.inspect(timeout=1, limit=2)
+            wait_until(lambda: sorted(inspect.ping() or {}) == ["c@here", "py@here"], "both hear")
         finally:
-            python.send_signal(signal.SIGTERM)
-            python.wait(PATIENCE_S)
-            log.seek(0)
-            text = log.read()
-            log.close()
+            _, text = python.end()
         self.assertIn("add", self.stop(worker) + text)
         self.assertEqual(self.counts(), (0, 0))
 
@@ -240,8 +234,9 @@ class Together(Case):
 class Ends(Case):
     def test_a_warm_shutdown_gives_back_what_has_not_begun(self):
         first = self.start("concurrency=1", backend=REDIS.url)
-        slow = self.app.send_task("sleeping", (3.0,))
-        wait_until(lambda: "received" in first.lines() or self.counts()[0] == 0, "it is taken")
+        gate = cluster.Gate(FOLDER.name)
+        slow = self.app.send_task("gate", (gate.path,))
+        wait_until(lambda: "received" in first.lines(), "it is taken")
         others = [self.app.send_task("add", (i, 100)) for i in range(3)]
         later = self.app.send_task("add", (7, 7), countdown=3600)
         wait_until(lambda: self.counts()[0] == 0, "all messages are taken")
@@ -250,21 +245,24 @@ class Ends(Case):
         second = self.start(backend=REDIS.url)
         self.assertEqual(self.values(others), [100, 101, 102])
         self.assertFalse(slow.ready())  # while the first still runs
+        gate.open()
         status, text = first.end(0)
         self.assertEqual(status, 128 + signal.SIGTERM, text)
-        self.assertEqual(slow.result, 3.0)
+        self.assertEqual(slow.state, "SUCCESS")
         self.assertFalse(later.ready())
         second.end()
 
     def test_a_killed_worker_costs_nothing_with_late_acknowledgement(self):
         first = self.start("late", backend=REDIS.url)
         self.wait_for_worker()
-        result = self.app.send_task("sleeping", (0.5,))
+        gate = cluster.Gate(FOLDER.name)
+        result = self.app.send_task("gate", (gate.path,))
         others = [self.app.send_task("add", (i, i)) for i in range(20)]
         wait_until(lambda: self.counts()[0] == 0, "the messages are taken")
         first.end(signal.SIGKILL)
         second = self.start("late", backend=REDIS.url)
-        self.assertEqual(result.get(PATIENCE_S), 0.5)
+        gate.open()
+        self.assertIsNone(result.get(PATIENCE_S))
         self.assertEqual(self.values(others), [2 * i for i in range(20)])
         self.stop(second)
         self.assertEqual(self.counts(), (0, 0))
@@ -303,12 +301,14 @@ class WithoutABroker(Case):
     def test_a_broker_that_is_killed_and_comes_again(self):
         worker = self.start("concurrency=2", backend=REDIS.url)
         self.assertEqual(self.app.send_task("add", (1, 1)).get(PATIENCE_S), 2)
-        slow = self.app.send_task("sleeping", (2.0,))
+        gate = cluster.Gate(FOLDER.name)
+        slow = self.app.send_task("gate", (gate.path,))
         later = [self.app.send_task("add", (i, 5), countdown=3) for i in range(10)]
         wait_until(lambda: self.counts()[0] == 0, "the messages are taken")
         RABBIT.kill()
         wait_until(lambda: "onnecting again" in worker.lines(), "the loss is noticed")
-        self.assertEqual(slow.get(PATIENCE_S), 2.0)  # it runs on meanwhile
+        gate.open()
+        self.assertIsNone(slow.get(PATIENCE_S))  # it has run on meanwhile
         RABBIT.start()
         self.assertEqual(self.values(later), [5 + i for i in range(10)])
         self.assertEqual(self.app.send_task("add", (3, 4)).get(PATIENCE_S), 7)
