@@ -239,6 +239,11 @@ static const struct {
 };
 enum { EXCEPTION_COUNT = sizeof exceptions / sizeof *exceptions };
 
+#define NO_MEMORY \
+    "{\"exc_type\": \"MemoryError\", \"exc_message\": [], \"exc_module\": \"builtins\"}"
+const struct wfi_json_piece wfi_exception_no_memory = {.text = NO_MEMORY,
+                                                       .len = sizeof NO_MEMORY - 1};
+
 void wfi_exception_write_error(struct wf_json_writer *w, const struct wf_error *err)
 {
     const char *text = err->text[0] ? err->text : wf_strerror(err->code);

@@ -90,6 +90,9 @@ void wfi_exception_write(struct wf_json_writer *w, const struct wfi_exception *e
 void wfi_exception_write_text(struct wf_json_writer *w, const char *module, const char *type,
                               const char *text);
 
+/* MemoryError, as a text that needs none. */
+extern const struct wfi_json_piece wfi_exception_no_memory;
+
 /* Reads a stored exception. Returns 0, or WF_EPARSE when it has no type. */
 int wfi_exception_read(const struct wf_json_value *value, struct wfi_exception *ret);
 

@@ -97,10 +97,8 @@ void wfi_outcome_fini(struct wfi_outcome *outcome)
 
 static void no_memory(struct wfi_outcome *outcome)
 {
-    static const char text[] =
-        "{\"exc_type\": \"MemoryError\", \"exc_message\": [], \"exc_module\": \"builtins\"}";
     outcome->ending = WFI_CALL_FAILED;
-    outcome->result = (struct wfi_json_piece){.text = text, .len = sizeof text - 1};
+    outcome->result = wfi_exception_no_memory;
     wf_error_set(&outcome->error, -ENOMEM, NULL);
 }
 

@@ -107,12 +107,11 @@ static bool has_followers(const struct wfi_message *m)
 
 /* `outcome` may be NULL. */
 static void failed(struct wfi_job *job, enum wfi_task_state state,
-                   const struct wfi_json_piece *exception, const struct wfi_outcome *outcome,
-                   bool parts_too)
+                   const struct wfi_json_piece *exception, const struct wfi_outcome *outcome)
 {
     struct wfi_result result = {
         .state = state, .result = *exception, .traceback = outcome ? outcome->traceback : NULL};
-    const size_t parts = outcome && parts_too ? outcome->part_count : 0;
+    const size_t parts = outcome ? outcome->part_count : 0;
     struct wfi_follow f;
     struct wf_error error = {0};
     if (!has_body(job) || (!parts && !has_followers(&job->in.message))) {
@@ -139,73 +138,59 @@ static void failed(struct wfi_job *job, enum wfi_task_state state,
     wfi_follow_end(&f);
 }
 
-/* What follows cannot be done, and that is how it ends. */
-static void fail_for(struct wfi_job *job, int err, const struct wf_error *reason)
+/* With what was written; NULL: there was no memory for it. */
+static void fail_with(struct wfi_job *job, enum wfi_task_state state, struct wf_json_writer *w)
+{
+    struct wfi_json_piece exception = {0};
+    if (!w || wf_json_writer_text(w, &exception.text, &exception.len))
+        exception = wfi_exception_no_memory;
+    failed(job, state, &exception, NULL);
+    wf_json_writer_destroy(w);
+}
+
+/* What belongs to its end cannot be done, and that is how it ends. */
+static void fail_for(struct wfi_job *job, int err, const struct wf_error *reason, const char *what)
 {
     struct wf_error error = *reason;
-    struct wf_json_writer *w;
-    struct wfi_json_piece exception = {0};
-    complain(job, err, reason, "what follows from its end cannot be done");
+    struct wf_json_writer *w = NULL;
+    complain(job, err, reason, what);
     if (!error.code)
         wf_error_set(&error, err, NULL);
     if (err == WF_EPARSE || err == WF_ETOOBIG)
         error.code = -EINVAL; /* ValueError */
-    err = wfi_message_writer_create(&w);
-    if (!err) {
+    if (!wfi_message_writer_create(&w))
         wfi_exception_write_error(w, &error);
-        err = wf_json_writer_text(w, &exception.text, &exception.len);
-        if (!err)
-            failed(job, WFI_STATE_FAILURE, &exception, NULL, false);
-        wf_json_writer_destroy(w);
-    }
-    if (err && !leave(job, err, &error))
-        complain(job, err, &error, "its result is lost");
+    fail_with(job, WFI_STATE_FAILURE, w);
 }
 
 /* ---- ends without a value ---- */
 
-/* Stores what was written. */
-static void fail_with(struct wfi_job *job, enum wfi_task_state state, struct wf_json_writer *w)
-{
-    struct wfi_json_piece piece = {0};
-    int err = wf_json_writer_text(w, &piece.text, &piece.len);
-    if (err)
-        wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s]: its result is lost: %s",
-                       job->in.message.task, job->in.message.id, wf_strerror(err));
-    else
-        failed(job, state, &piece, NULL, true);
-}
-
 void wfi_job_fail(struct wfi_job *job, enum wfi_task_state state, const char *module,
                   const char *type, const char *text)
 {
-    struct wf_json_writer *w;
+    struct wf_json_writer *w = NULL;
     wfi_worker_say(job->worker, state == WFI_STATE_REVOKED ? WF_CELERY_INFO : WF_CELERY_ERROR,
                    "Task %.100s[%.100s] %s: %s: %s", job->in.message.task, job->in.message.id,
                    state == WFI_STATE_REVOKED ? "is revoked" : "failed", type, text ? text : "");
-    if (wfi_message_writer_create(&w))
-        return;
-    wfi_exception_write_text(w, module, type, text);
+    if (!wfi_message_writer_create(&w))
+        wfi_exception_write_text(w, module, type, text);
     fail_with(job, state, w);
-    wf_json_writer_destroy(w);
 }
 
 void wfi_job_fail_for_time(struct wfi_job *job, double hard_s)
 {
-    struct wf_json_writer *w;
+    const bool whole = hard_s < 1e15 && hard_s == (double)(int64_t)hard_s;
+    char text[64];
+    struct wf_json_writer *w = NULL;
     wfi_worker_say(job->worker, WF_CELERY_ERROR, "Task %.100s[%.100s] failed: more than %g s",
                    job->in.message.task, job->in.message.id, hard_s);
-    if (wfi_message_writer_create(&w))
-        return;
-    char text[64];
-    const bool whole = hard_s < 1e15 && hard_s == (double)(int64_t)hard_s;
     snprintf(text, sizeof text, whole ? "[%.0f]" : "[%.17g]", hard_s);
-    wfi_exception_write(w,
-                        &(struct wfi_exception){.type = "TimeLimitExceeded",
-                                                .module = "billiard.exceptions",
-                                                .arguments = {.text = text, .len = strlen(text)}});
+    const struct wfi_exception exception = {.type = "TimeLimitExceeded",
+                                            .module = "billiard.exceptions",
+                                            .arguments = {.text = text, .len = strlen(text)}};
+    if (!wfi_message_writer_create(&w))
+        wfi_exception_write(w, &exception);
     fail_with(job, WFI_STATE_FAILURE, w);
-    wf_json_writer_destroy(w);
 }
 
 static void fail_as(struct wfi_job *job, enum wfi_task_state state,
@@ -216,10 +201,28 @@ static void fail_as(struct wfi_job *job, enum wfi_task_state state,
                    "Task %.100s[%.100s] %s: %s", job->in.message.task, job->in.message.id,
                    state == WFI_STATE_REVOKED ? "is revoked" : "failed",
                    error->text[0] ? error->text : wf_strerror(error->code));
-    failed(job, state, &outcome->result, outcome, true);
+    failed(job, state, &outcome->result, outcome);
 }
 
 /* ---- other ends ---- */
+
+static const char cannot_follow[] = "what follows from its end cannot be done";
+
+/* One that is too large for the memory there is, or for the server, is a failure. Returns whether
+ * it still is a success. */
+static bool store_value(struct wfi_job *job, const struct wfi_result *result)
+{
+    struct wf_error error = {0};
+    const int err = wfi_job_store(job, result, &error);
+    if (leave(job, err, &error))
+        return false;
+    if (err == -ENOMEM || wfi_follow_is_hopeless(err)) {
+        fail_for(job, err, &error, "its result cannot be stored");
+        return false;
+    }
+    complain(job, err, &error, "its result is lost");
+    return true;
+}
 
 /* Begins, and adds the parts. */
 static int begin(struct wfi_job *job, const struct wfi_outcome *outcome, struct wfi_follow *f,
@@ -237,7 +240,7 @@ static void succeeded(struct wfi_job *job, const struct wfi_outcome *outcome)
     struct wfi_follow f;
     struct wf_error error = {0};
     if (!outcome->part_count && !wfi_follow_is_needed(&job->in.message)) {
-        (void)store(job, &result);
+        (void)store_value(job, &result);
         return;
     }
     int err = begin(job, outcome, &f, &error);
@@ -247,8 +250,8 @@ static void succeeded(struct wfi_job *job, const struct wfi_outcome *outcome)
         err = wfi_follow_children(&f, &result.children);
     if (err) {
         if (!leave(job, err, &error))
-            fail_for(job, err, &error);
-    } else if (store(job, &result)) {
+            fail_for(job, err, &error, cannot_follow);
+    } else if (store_value(job, &result)) {
         err = wfi_follow_counted(&f, &outcome->result, &error);
         if (!leave(job, err, &error))
             complain(job, err, &error, "its chord may not end");
@@ -275,7 +278,7 @@ static void retried(struct wfi_job *job, const struct wfi_outcome *outcome)
     if (!err && store(job, &result))
         err = wfi_follow_carry_on(&f, &error);
     if (err && !leave(job, err, &error))
-        fail_for(job, err, &error);
+        fail_for(job, err, &error, cannot_follow);
     wfi_follow_end(&f);
 }
 
@@ -287,7 +290,7 @@ static void replaced(struct wfi_job *job, const struct wfi_outcome *outcome)
     if (!err)
         err = wfi_follow_replaced(&f, outcome->result.value, &error);
     if (err && !leave(job, err, &error))
-        fail_for(job, err, &error);
+        fail_for(job, err, &error, cannot_follow);
     wfi_follow_end(&f);
 }
 
