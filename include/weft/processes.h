@@ -162,6 +162,14 @@ WF_API void wf_processes_kill(struct wf_executor *on);
 WF_API enum wf_cancel_result wf_processes_kill_task(struct wf_future *future);
 
 /*
+ * Which process runs a task.
+ *
+ * Returns its id; 0 while the task has not begun, when it has ended, and on other engines.
+ * Context: any, never blocks for long; any number of callers, while its executor is there.
+ */
+WF_API int wf_processes_task_pid(const struct wf_future *future);
+
+/*
  * Memory for a result that is a string or bytes. In a worker process large ones come from memory
  * that is handed to the submitter as it is, without a copy; elsewhere from the heap. The task makes
  * it its result, or frees it.

@@ -204,6 +204,24 @@ static void wait_until_runs(struct wf_executor *on, const char *task, struct wf_
     }
 }
 
+static void a_running_task_has_a_process(void **state)
+{
+    (void)state;
+    struct wf_executor *on = pool_of((struct wf_processes_options){.workers = 1, .grace_ns = -1});
+    struct wf_worker_info worker;
+    deaf_future f = deaf_submit(on, 0), queued = deaf_submit(on, 0);
+    wait_until_runs(on, "deaf", &worker);
+    assert_int_equal(wf_processes_task_pid(f.future), worker.pid);
+    assert_int_equal(wf_processes_task_pid(queued.future), 0);
+    (void)wf_processes_kill_task(queued.future);
+    kill(worker.pid, SIGKILL);
+    assert_int_equal(wf_future_wait(f.future, party_soon()), 0);
+    assert_int_equal(wf_processes_task_pid(f.future), 0);
+    deaf_drop(&f);
+    deaf_drop(&queued);
+    wf_executor_destroy(on);
+}
+
 static void a_death_leaves_what_had_not_begun(void **state)
 {
     (void)state;
@@ -1078,6 +1096,7 @@ int main(void)
         cmocka_unit_test(a_storm_costs_what_it_hits),
         cmocka_unit_test(tasks_run_in_other_processes),
         cmocka_unit_test(a_task_is_killed_at_once),
+        cmocka_unit_test(a_running_task_has_a_process),
         cmocka_unit_test(a_death_costs_one_task),
         cmocka_unit_test(a_death_leaves_what_had_not_begun),
         cmocka_unit_test(a_walk_shows_the_processes_of_all_pools),

@@ -68,6 +68,23 @@ int wf_processes_each(struct wf_executor *on,
     return found;
 }
 
+int wf_processes_task_pid(const struct wf_future *f)
+{
+    int pid = 0;
+    if (wf_future_state(f) != WF_FUTURE_RUNNING || !f->on || !wfi_pool_is_one(f->on))
+        return 0;
+    struct wfi_pool *pool = wfi_pool_of(f->on);
+    wfi_lock_lock(&pool->lock);
+    for (unsigned i = 0; i < pool->places && !pid; i++) {
+        const struct wfi_pool_worker *worker = pool->workers[i];
+        const struct wfi_item *item = worker->items[worker->consumed % WFI_RING_SLOTS];
+        if (wfi_pool_has_process(worker) && wfi_pool_running(worker) && item && item->f == f)
+            pid = worker->pid;
+    }
+    wfi_lock_unlock(&pool->lock);
+    return pid;
+}
+
 /* Without the lock, like all of its kind: places stay until the pool is gone. */
 void wfi_pool_look(const struct wf_executor *base, struct wf_seen_executor *ret_seen)
 {

@@ -272,6 +272,16 @@ class Answers(Case):
             self.ask("revoke", name=PYTHONS, task_id=result.id, terminate=True, signal="KILL")
         self.stop(worker)
 
+    def test_a_task_in_a_process_is_told_with_that_process(self):
+        worker = self.start("processes", "concurrency=1")
+        result = self.call("sleeping", 60)
+        wait_until(lambda: any(task["worker_pid"] for task in self.ask("active")), "it runs")
+        task, = self.ask("active")
+        self.assertIn(task["worker_pid"], self.ask("stats")["pool"]["processes"])
+        self.assertNotEqual(task["worker_pid"], worker.process.pid)
+        self.ask("terminate", task_id=result.id, signal="KILL")
+        self.stop(worker)
+
     def compare(self, method, own, beside):
         if method == "stats":  # of Python's pool of processes there is more to say
             del beside["pool"]["writes"]

@@ -13,6 +13,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <weft/processes.h>
+
 #include "base/alloc.h"
 #include "celery/message/control.h"
 #include "celery/message/moment.h"
@@ -45,11 +47,20 @@ static struct wf_json *peek(const struct wfi_job *job, struct wfi_buffer *ret_sp
     return body;
 }
 
+/* The process that runs it; 0: none does yet, or any more. Under the lock. */
+static int64_t pid_of(const struct wfi_job *job)
+{
+    if (job->entry.stage != WFI_JOB_ACTIVE)
+        return 0;
+    if (!job->worker->states)
+        return getpid();
+    return job->entry.running ? wf_processes_task_pid(job->entry.running) : 0;
+}
+
 /* Under the lock. With its eta it is written as one that is scheduled. */
 static void write_job(struct wf_json_writer *w, const struct wfi_job *job, bool with_eta)
 {
     const struct wfi_message *m = &job->in.message;
-    const bool active = job->entry.stage == WFI_JOB_ACTIVE;
     const int stage = wfi_load(&job->entry.body);
     struct wfi_buffer space = {0};
     struct wf_json *body = stage == WFI_BODY_CLOSED ? peek(job, &space) : NULL;
@@ -63,7 +74,7 @@ static void write_job(struct wf_json_writer *w, const struct wfi_job *job, bool 
                                     .priority = m->properties.priority,
                                     .redelivered = m->properties.redelivered,
                                     .tells_first = job->worker->amqp,
-                                    .worker_pid = active ? getpid() : 0};
+                                    .worker_pid = pid_of(job)};
     if (stage == WFI_BODY_OPEN) {
         task.args = m->args;
         task.kwargs = m->kwargs;
