@@ -19,6 +19,9 @@
 #include "celery/broker/amqp.h"
 
 #define CLOSE_NS WF_SECONDS(1)
+/* Codes with which the server closes a channel, see wfi_amqp_refusal. */
+#define NOT_FOUND 404
+#define DECLARED_OTHERWISE 406
 
 struct queue {
     uint64_t declared_on; /* the number of the connection */
@@ -93,9 +96,14 @@ static struct queue *find_queue(struct amqp_client *client, const char *name)
     return queue;
 }
 
-static bool is_declared_otherwise(int err, const struct wf_error *error)
+/* All who use a channel hear why the server closed it. Whether that was not for what was done here,
+ * on an exchange of this name, "" for none that could be missing. */
+static bool is_anothers(int err, const struct wfi_amqp *amqp, const char *exchange,
+                        const struct wf_error *error)
 {
-    return err == -EREMOTEIO && strstr(error->text, "PRECONDITION_FAILED");
+    const int refusal = err == -EREMOTEIO ? wfi_amqp_refusal(amqp) : 0;
+    return (refusal == NOT_FOUND || refusal == DECLARED_OTHERWISE) &&
+           (!exchange[0] || !strstr(error->text, exchange));
 }
 
 static int make_queue(struct wfi_amqp *amqp, const char *name, wf_deadline deadline,
@@ -126,7 +134,7 @@ static int declare(struct amqp_client *client, struct wfi_amqp *amqp, uint64_t n
     if (known)
         return 0;
     int err = make_queue(amqp, name, deadline, &error);
-    const bool foreign = is_declared_otherwise(err, &error);
+    const bool foreign = err == -EREMOTEIO && wfi_amqp_refusal(amqp) == DECLARED_OTHERWISE;
     WF_LOCKED(&client->lock) {
         queue->foreign |= foreign;
         if (!err)
@@ -134,7 +142,7 @@ static int declare(struct amqp_client *client, struct wfi_amqp *amqp, uint64_t n
     }
     if (err && reterr)
         *reterr = error;
-    return foreign ? -ECONNRESET : err; /* the channel is gone: on with another */
+    return is_anothers(err, amqp, "", &error) ? -ECONNRESET : err; /* on with another channel */
 }
 
 /* ---- tasks ---- */
@@ -234,12 +242,23 @@ static int pack(struct wfi_client_broker *broker, const struct wfi_message *m,
     return 0;
 }
 
+/* Where nobody waits for confirms nobody reads, either. What the server has said meanwhile, that it
+ * closes the channel or takes nothing for now, is looked for before the next message: it would be
+ * lost, and all others after it. */
+static int hear(struct wfi_amqp *amqp, struct wf_error *reterr)
+{
+    struct wfi_amqp_delivery *delivery = NULL;
+    int err = wfi_amqp_receive(amqp, &delivery, WF_NOW, reterr);
+    wfi_amqp_delivery_destroy(delivery);
+    return !err || err == -ETIMEDOUT ? 0 : err == -ECANCELED ? err : -ECONNRESET;
+}
+
 static int publish_on(void *arg, void *connection, uint64_t number, wf_deadline deadline,
                       struct wf_error *reterr)
 {
     const struct parcel *p = arg;
-    int err = 0;
-    if (!p->exchange[0])
+    int err = p->client->options.confirm ? 0 : hear(connection, reterr);
+    if (!err && !p->exchange[0])
         err = declare(p->client, connection, number, p->routing_key, deadline, reterr);
     if (err)
         return err;
@@ -254,8 +273,7 @@ static int publish_on(void *arg, void *connection, uint64_t number, wf_deadline 
     err = wfi_amqp_publish(connection, &message, deadline, &error);
     if (err && reterr)
         *reterr = error;
-    /* That was the answer to somebody else, who declared a queue on this connection. */
-    return is_declared_otherwise(err, &error) ? -ECONNRESET : err;
+    return is_anothers(err, connection, p->exchange, &error) ? -ECONNRESET : err;
 }
 
 static int publish(struct wfi_client_broker *broker, const struct wfi_client_parcel *parcel,
@@ -273,20 +291,19 @@ struct requesting {
     size_t headers_len, body_len;
 };
 
-static int request_on(void *arg, void *connection, uint64_t number, wf_deadline deadline,
-                      struct wf_error *reterr)
+static int send_request(const struct requesting *r, struct wfi_amqp *amqp, uint64_t number,
+                        wf_deadline deadline, struct wf_error *reterr)
 {
     static const struct wfi_amqp_exchange exchange = {.name = WFI_CONTROL_EXCHANGE,
                                                       .type = "fanout"};
     static const struct wfi_properties properties = {.delivery_mode = 1};
-    const struct requesting *r = arg;
     bool known = false;
     int err = 0;
     WF_LOCKED(&r->client->lock) {
         known = r->client->exchange_on == number;
     }
     if (!known)
-        err = wfi_amqp_declare_exchange(connection, &exchange, deadline, reterr);
+        err = wfi_amqp_declare_exchange(amqp, &exchange, deadline, reterr);
     if (err)
         return err;
     WF_LOCKED(&r->client->lock) {
@@ -299,7 +316,21 @@ static int request_on(void *arg, void *connection, uint64_t number, wf_deadline 
                                              .headers_len = r->headers_len,
                                              .body = r->body,
                                              .body_len = r->body_len};
-    return wfi_amqp_publish(connection, &message, deadline, reterr);
+    return wfi_amqp_publish(amqp, &message, deadline, reterr);
+}
+
+static int request_on(void *arg, void *connection, uint64_t number, wf_deadline deadline,
+                      struct wf_error *reterr)
+{
+    const struct requesting *r = arg;
+    struct wf_error error = {0};
+    int err = r->client->options.confirm ? 0 : hear(connection, reterr);
+    if (err)
+        return err;
+    err = send_request(r, connection, number, deadline, &error);
+    if (err && reterr)
+        *reterr = error;
+    return is_anothers(err, connection, WFI_CONTROL_EXCHANGE, &error) ? -ECONNRESET : err;
 }
 
 /* A queue for the replies to one request, on a connection of its own. */

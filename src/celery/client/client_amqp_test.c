@@ -12,11 +12,13 @@
 #include <string.h>
 
 #include <weft/celery_executor.h>
+#include <weft/scope.h>
 #include <weft/task.h>
 #include <weft/threads.h>
 
 #include "base/alloc.h"
 #include "celery/broker/amqp.h"
+#include "celery/client/client.h"
 #include "celery/message/control.h"
 #include "celery/message/message.h"
 #include "celery/message/result.h"
@@ -221,6 +223,79 @@ static void test_refusals_are_survived(void **state)
     wf_executor_destroy(on);
 }
 
+static const struct wfi_client_task astray = {
+    .name = "t", .exchange = "missing", .routing_key = "k"};
+
+WF_TASK(wf_none, send_some, (struct wf_celery_client *, client), (bool, wrong))
+
+int send_some(struct wf_task *self, struct wf_celery_client *client, bool wrong, wf_none *ret)
+{
+    const struct wf_celery_apply apply = {.queue = "many"};
+    struct wf_error error = {0};
+    int err = 0;
+    (void)ret;
+    if (wrong) {
+        err = wfi_client_send(client, &astray, NULL, NULL, soon(), &error);
+        return err == -EREMOTEIO ? 0 : wf_task_fail(self, -EBADMSG, "%s", error.text);
+    }
+    for (int i = 0; i < 100 && !err; i++)
+        err = wf_celery_client_send(client, "t", NULL, NULL, &apply, NULL, soon(), &error);
+    return err ? wf_task_fail(self, err, "%s", error.text) : 0;
+}
+WF_TASK_DEFINE(send_some)
+
+/* For a message that goes nowhere the server closes the channel; others are on it, too. */
+static void test_the_error_of_one_is_not_told_to_others(void **state)
+{
+    struct wf_celery_client *client = NULL;
+    struct wf_executor *threads = NULL;
+    struct wf_scope storage;
+    struct wf_error error = {0};
+    (void)state;
+    const struct wf_celery_client_options options = {.broker = server.url};
+    assert_int_equal(wf_celery_client_create(&options, &client, &error), 0);
+    assert_int_equal(wf_threads_create(&(struct wf_threads_options){.workers = 8}, &threads, NULL),
+                     0);
+    struct wf_scope *scope = wf_scope_open(&storage, threads, soon());
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(send_some_go(scope, client, i == 7), 0);
+    if (wf_scope_close(scope, &error))
+        fail_msg("%s", error.text);
+    wf_executor_destroy(threads);
+    wf_celery_client_destroy(client);
+}
+
+/* Without confirms, where the sender of what goes nowhere is not told. */
+static void test_what_is_sent_after_it_arrives(void **state)
+{
+    struct wf_celery_client *client = NULL;
+    struct wfi_amqp *amqp = connect_to_server();
+    struct wfi_amqp_delivery *delivery = NULL;
+    struct wf_error error = {0};
+    const struct wf_celery_apply apply = {.queue = "after"};
+    (void)state;
+    const struct wf_celery_client_options options = {.broker = server.url, .unconfirmed = true};
+    assert_int_equal(wf_celery_client_create(&options, &client, &error), 0);
+    consume(amqp, "after", NULL);
+    if (wf_celery_client_send(client, "t", NULL, NULL, &apply, NULL, soon(), &error) ||
+        wfi_amqp_receive(amqp, &delivery, soon(), &error))
+        fail_msg("%s", error.text);
+    wfi_amqp_delivery_destroy(delivery);
+    if (wfi_client_send(client, &astray, NULL, NULL, soon(), &error))
+        fail_msg("%s", error.text);
+    const wf_deadline limit = soon();
+    int err = -ETIMEDOUT;
+    while (err == -ETIMEDOUT && wf_remaining(limit)) { /* until the client has heard of it */
+        if (wf_celery_client_send(client, "t", NULL, NULL, &apply, NULL, soon(), &error))
+            fail_msg("%s", error.text);
+        err = wfi_amqp_receive(amqp, &delivery, wf_after(WF_MILLISECONDS(20)), NULL);
+    }
+    assert_int_equal(err, 0);
+    wfi_amqp_delivery_destroy(delivery);
+    wfi_amqp_close(amqp, soon());
+    wf_celery_client_destroy(client);
+}
+
 static void test_a_server_that_is_not_there_is_told(void **state)
 {
     struct wf_celery_client *client = NULL;
@@ -372,6 +447,8 @@ int main(void)
         cmocka_unit_test(test_tasks_go_and_results_come),
         cmocka_unit_test(test_results_are_kept_for_who_asks_later),
         cmocka_unit_test(test_refusals_are_survived),
+        cmocka_unit_test(test_the_error_of_one_is_not_told_to_others),
+        cmocka_unit_test(test_what_is_sent_after_it_arrives),
         cmocka_unit_test(test_a_server_that_is_not_there_is_told),
         cmocka_unit_test(test_workers_are_asked),
         cmocka_unit_test(test_memory_that_runs_out_is_told_or_survived),
