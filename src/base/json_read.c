@@ -4,7 +4,9 @@
  *
  * One loop, no recursion: `open` holds a frame for each open array or object, `values` the values
  * of all of them that are complete, innermost last. When one closes, its values are copied side by
- * side into the arena and one value takes their place. So depth costs heap, never stack.
+ * side into the arena and one value takes their place. So depth costs heap, never stack. When it is
+ * large and `values` holds no others, the arena takes all of `values` instead: they would lie in
+ * memory twice.
  *
  * The arena is a chain of blocks, the newest first; nothing in it moves or is freed alone.
  */
@@ -24,15 +26,14 @@ enum { DEPTH_MAX = 1000 };
 /* Block sizes: small texts (a message, a line) fit into the first; doubling from there. */
 enum { FIRST_BLOCK_BYTES = 1024, LAST_BLOCK_BYTES = 256 * 1024 };
 
-struct block {
-    struct block *next;
-    size_t used, size;
-    _Alignas(8) char bytes[];
-};
+/* From here on values are worth an allocation of their own. */
+enum { LARGE_BYTES = LAST_BLOCK_BYTES };
 
-struct wf_json {
-    struct wf_json_value root;
-    struct block *blocks;
+struct wfi_json_block {
+    struct wfi_json_block *next;
+    size_t used, size;
+    void *values; /* owned: those of a large array or object, as they were read; else NULL */
+    _Alignas(8) char bytes[];
 };
 
 /* An open array or object. */
@@ -65,7 +66,7 @@ static int fail(struct reader *r, int code, const char *expected)
 
 static void *arena_alloc(struct reader *r, size_t bytes)
 {
-    struct block *block = r->json->blocks;
+    struct wfi_json_block *block = r->json->blocks;
     bytes = (bytes + 7) & ~(size_t)7;
     r->spent += bytes;
     if (r->spent + r->values.len > r->bytes_max) {
@@ -73,7 +74,7 @@ static void *arena_alloc(struct reader *r, size_t bytes)
         return NULL;
     }
     if (!block || block->size - block->used < bytes) {
-        size_t size = block ? block->size * 2 : FIRST_BLOCK_BYTES;
+        size_t size = block && block->size ? block->size * 2 : FIRST_BLOCK_BYTES;
         if (size > LAST_BLOCK_BYTES)
             size = LAST_BLOCK_BYTES;
         if (size < bytes)
@@ -83,7 +84,7 @@ static void *arena_alloc(struct reader *r, size_t bytes)
             fail(r, -ENOMEM, NULL);
             return NULL;
         }
-        *block = (struct block){.next = r->json->blocks, .size = size};
+        *block = (struct wfi_json_block){.next = r->json->blocks, .size = size};
         r->json->blocks = block;
     }
     void *at = block->bytes + block->used;
@@ -302,6 +303,37 @@ static struct frame *innermost(struct reader *r)
     return (struct frame *)(void *)(r->open.data + r->open.len - sizeof(struct frame));
 }
 
+/* Takes `values` as they are. They have been counted, and are from now on as spent. */
+static const struct wf_json_value *take_values(struct reader *r)
+{
+    struct wfi_json_block *block = wfi_alloc(sizeof *block);
+    const size_t bytes = r->values.len;
+    if (!block) {
+        fail(r, -ENOMEM, NULL);
+        return NULL;
+    }
+    void *less = wfi_realloc(r->values.data, bytes); /* there was room for more */
+    *block = (struct wfi_json_block){.values = less ? less : r->values.data};
+    r->values = (struct wfi_buffer){0};
+    struct wfi_json_block **to = &r->json->blocks;
+    if (*to)
+        to = &(*to)->next; /* the first one is being filled */
+    block->next = *to;
+    *to = block;
+    r->spent += bytes;
+    return block->values;
+}
+
+static const struct wf_json_value *keep_values(struct reader *r, size_t first_value, size_t bytes)
+{
+    if (first_value == 0 && bytes >= LARGE_BYTES)
+        return take_values(r);
+    struct wf_json_value *items = arena_alloc(r, bytes);
+    if (items)
+        memcpy(items, r->values.data + first_value, bytes);
+    return items;
+}
+
 static int close_container(struct reader *r)
 {
     const struct frame frame = *innermost(r);
@@ -313,11 +345,9 @@ static int close_container(struct reader *r)
         .len = (uint32_t)(bytes / sizeof value),
     };
     if (bytes > 0) {
-        struct wf_json_value *items = arena_alloc(r, bytes);
-        if (!items)
+        value.as.items = keep_values(r, frame.first_value, bytes);
+        if (!value.as.items)
             return r->err;
-        memcpy(items, r->values.data + frame.first_value, bytes);
-        value.as.items = items;
     }
     r->values.len = frame.first_value;
     r->open.len -= sizeof frame;
@@ -463,8 +493,9 @@ void wf_json_destroy(struct wf_json *json)
 {
     if (!json)
         return;
-    for (struct block *block = json->blocks; block;) {
-        struct block *next = block->next;
+    for (struct wfi_json_block *block = json->blocks; block;) {
+        struct wfi_json_block *next = block->next;
+        wfi_free(block->values);
         wfi_free(block);
         block = next;
     }

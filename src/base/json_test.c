@@ -483,6 +483,72 @@ static void failing_memory_is_told_and_leaks_nothing(void **state)
     free(text);
 }
 
+/* An array of `count` times the item, with what stands around it. */
+static char *large_text(const char *item, size_t count, const char *before, const char *behind)
+{
+    const size_t len = strlen(item);
+    char *text = malloc(count * (len + 1) + 64), *at = text;
+    assert_non_null(text);
+    at += sprintf(at, "%s[", before);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(at, item, len);
+        at[len] = ',';
+        at += len + 1;
+    }
+    sprintf(at - 1, "]%s", behind);
+    return text;
+}
+
+/* The values of a large array are not copied when they are complete, if they are the first. */
+static void large_arrays_are_read_as_small_ones(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 }; /* 640 kB of values */
+    static const char *const items[] = {"[]", "1", "{\"k\":[true,\"text\"]}"};
+    static const char *const around[][2] = {
+        {"", ""}, {"[", "]"}, {"[[", "],{\"b\":[1,2]}]"}, {"[7,", ",8]"}, {"{\"a\":", ",\"b\":2}"}};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < sizeof around / sizeof *around; k++) {
+            char *text = large_text(items[i], COUNT, around[k][0], around[k][1]);
+            struct wf_json *json = NULL;
+            struct wf_error err;
+            assert_int_equal(wf_json_read(text, strlen(text), NULL, &json, &err), 0);
+            struct wf_json_writer *w = writer(false, false);
+            const char *again;
+            wf_json_write_value(w, wf_json_root(json));
+            assert_int_equal(wf_json_writer_text(w, &again, NULL), 0);
+            assert_string_equal(again, text);
+            wf_json_writer_destroy(w);
+            wf_json_destroy(json);
+            free(text);
+        }
+
+    /* Its values take 32 bytes each, once; and they count. */
+    char *text = large_text("[]", COUNT, "", "");
+    struct wf_json *json = NULL;
+    struct wf_error err;
+    const struct wf_json_options enough = {.bytes_max = COUNT * 32 + 64};
+    const struct wf_json_options too_little = {.bytes_max = COUNT * 32 - 1};
+    assert_int_equal(wf_json_read(text, strlen(text), &enough, &json, &err), 0);
+    wf_json_destroy(json);
+    assert_int_equal(wf_json_read(text, strlen(text), &too_little, &json, &err), -EMSGSIZE);
+    free(text);
+    text = large_text("[]", COUNT, "[", ",[1,2,3]]");
+    assert_int_equal(wf_json_read(text, strlen(text), &enough, &json, &err), -EMSGSIZE);
+
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        json = NULL;
+        wfi_alloc_watch(n);
+        const int got = wf_json_read(text, strlen(text), NULL, &json, &err);
+        wf_json_destroy(json);
+        assert_int_equal(wfi_alloc_live(), 0);
+        failed = wfi_alloc_unwatch();
+        assert_true(got == 0 || (failed && got == -ENOMEM)); /* it goes on where it cannot shrink */
+    }
+    free(text);
+}
+
 /* As Python: of members with one key the last counts, at the place of the first. */
 static void write_as_python(struct wf_json_writer *w, const struct wf_json_value *value)
 {
@@ -720,6 +786,7 @@ int main(void)
         cmocka_unit_test(wrong_texts_name_what_and_where),
         cmocka_unit_test(depth_is_limited_and_costs_no_stack),
         cmocka_unit_test(failing_memory_is_told_and_leaks_nothing),
+        cmocka_unit_test(large_arrays_are_read_as_small_ones),
         cmocka_unit_test(agrees_with_python),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
