@@ -365,6 +365,7 @@ static int choose(struct binding *b, const struct wf_json_value *args,
     const bool takes_args = type->celery && type->celery->rest_args;
     const bool takes_kwargs = type->celery && type->celery->rest_kwargs;
     uint32_t taken = 0, required = 0;
+    unsigned by_place = 0;
     size_t next = 0;
 
     for (uint32_t i = 0; i < type->param_count; i++) {
@@ -372,8 +373,10 @@ static int choose(struct binding *b, const struct wf_json_value *args,
             continue;
         taken++;
         required += !wf_json_get(defaults, type->params[i].name);
-        if (next < wf_json_count(args))
+        if (next < wf_json_count(args)) {
             chosen[i] = wf_json_at(args, next++);
+            by_place |= 1u << i;
+        }
     }
     for (size_t k = 0; k < wf_json_count(kwargs); k++) {
         size_t len = 0;
@@ -385,10 +388,10 @@ static int choose(struct binding *b, const struct wf_json_value *args,
         if (i == type->param_count || strlen(key) != len) {
             if (!takes_kwargs)
                 return wrong(b, "TypeError", "got an unexpected keyword argument '%.100s'", key);
-        } else if (chosen[i] && chosen[i] != wf_json_get(kwargs, key)) {
+        } else if (by_place & 1u << i) {
             return wrong(b, "TypeError", "got multiple values for argument '%s'", key);
         } else {
-            chosen[i] = wf_json_get(kwargs, key); /* the last of several, as in Python */
+            chosen[i] = wf_json_at(kwargs, k); /* the last of several, as in Python */
         }
     }
     *ret_positional = next;

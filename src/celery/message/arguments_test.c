@@ -123,6 +123,20 @@ static void wrong_counts_and_names_are_told_in_pythons_words(void **state)
                 "opaque() takes 1 positional argument but 2 were given");
 }
 
+/* Half an hour, were each of them looked for among the others. */
+static void many_of_one_name_cost_no_more_than_others(void **state)
+{
+    (void)state;
+    enum { COUNT = 400000 };
+    char *kwargs = malloc(2 * COUNT * 6 + 16), *at = kwargs;
+    *at++ = '{';
+    for (int i = 0; i < 2 * COUNT; i++)
+        at += sprintf(at, "\"%c\":%d,", i < COUNT ? 'x' : 'y', i % 10 == 9 ? 9 : 1);
+    strcpy(at - 1, "}");
+    check_add("[]", kwargs, 9, 9);
+    free(kwargs);
+}
+
 static void wrong_types_are_told(void **state)
 {
     (void)state;
@@ -408,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arguments_come_by_place_by_name_or_by_default),
         cmocka_unit_test(wrong_counts_and_names_are_told_in_pythons_words),
+        cmocka_unit_test(many_of_one_name_cost_no_more_than_others),
         cmocka_unit_test(wrong_types_are_told),
         cmocka_unit_test(integers_fill_their_type_and_no_more),
         cmocka_unit_test(the_other_kinds_are_bound),
