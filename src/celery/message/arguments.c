@@ -2,6 +2,7 @@
 #include "celery/message/arguments.h"
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "celery/message/base64.h"
 #include "celery/message/envelope.h"
@@ -225,62 +226,36 @@ static bool is_left(const struct binding *b, const char *name)
     return true;
 }
 
-/* Makes a tree of a value's own, which the task may keep as long as it runs. */
-static int own_tree(struct binding *b, struct wf_json_writer *w, struct wf_json **ret_tree,
-                    void *to)
+/* The task sees the message's own values, which live as long as it runs. */
+static int bind_view(struct binding *b, int err, struct wf_json **ret_tree, void *to)
 {
-    const char *text;
-    size_t len;
-    int err = wf_json_writer_text(w, &text, &len);
-    if (!err)
-        err = wf_json_read(text, len, NULL, ret_tree, NULL);
-    wf_json_writer_destroy(w);
     if (err)
-        return wf_error_set(b->reterr, -ENOMEM, NULL);
+        return wf_error_set(b->reterr, err, NULL);
     memcpy(to, ret_tree, sizeof *ret_tree);
     return 0;
-}
-
-static int bind_json(struct binding *b, const struct wf_json_value *value,
-                     struct wf_json **ret_tree, void *to)
-{
-    struct wf_json_writer *w;
-    if (wf_json_writer_create(NULL, &w))
-        return wf_error_set(b->reterr, -ENOMEM, NULL);
-    wf_json_write_value(w, value);
-    return own_tree(b, w, ret_tree, to);
 }
 
 static int bind_rest_args(struct binding *b, const struct wf_json_value *args, size_t first,
                           struct wf_json **ret_tree, void *to)
 {
-    struct wf_json_writer *w;
-    if (wf_json_writer_create(NULL, &w))
-        return wf_error_set(b->reterr, -ENOMEM, NULL);
-    wf_json_write_array(w);
-    for (size_t i = first; i < wf_json_count(args); i++)
-        wf_json_write_value(w, wf_json_at(args, i));
-    wf_json_write_end(w);
-    return own_tree(b, w, ret_tree, to);
+    return bind_view(b,
+                     args ? wfi_json_view(args, first, ret_tree)
+                          : wfi_json_view_create(WF_JSON_ARRAY, 0, ret_tree),
+                     ret_tree, to);
 }
 
 static int bind_rest_kwargs(struct binding *b, const struct wf_json_value *kwargs,
                             struct wf_json **ret_tree, void *to)
 {
-    struct wf_json_writer *w;
-    if (wf_json_writer_create(NULL, &w))
-        return wf_error_set(b->reterr, -ENOMEM, NULL);
-    wf_json_write_object(w);
-    for (size_t i = 0; i < wf_json_count(kwargs); i++) {
+    int err = wfi_json_view_create(WF_JSON_OBJECT, wf_json_count(kwargs), ret_tree);
+    for (size_t i = 0; !err && i < wf_json_count(kwargs); i++) {
+        const struct wf_json_value *member = wf_json_at(kwargs, i);
         size_t len = 0;
-        const char *key = wf_json_key(wf_json_at(kwargs, i), &len);
-        if (strlen(key) == len && !is_left(b, key))
-            continue;
-        wf_json_write_key_bytes(w, key, len);
-        wf_json_write_value(w, wf_json_at(kwargs, i));
+        const char *key = wf_json_key(member, &len);
+        if (strlen(key) != len || is_left(b, key))
+            wfi_json_view_add(*ret_tree, member);
     }
-    wf_json_write_end(w);
-    return own_tree(b, w, ret_tree, to);
+    return bind_view(b, err, ret_tree, to);
 }
 
 static int bind_value(struct binding *b, uint32_t i, const struct wf_json_value *value)
@@ -305,7 +280,7 @@ static int bind_value(struct binding *b, uint32_t i, const struct wf_json_value 
     case WF_PARAM_BYTES:
         return bind_bytes(b, param, value, &b->to->owned[i], to);
     case WF_PARAM_JSON:
-        return bind_json(b, value, &b->to->trees[i], to);
+        return bind_view(b, wfi_json_view(value, 0, &b->to->trees[i]), &b->to->trees[i], to);
     case WF_PARAM_OPAQUE:
         break;
     }

@@ -20,8 +20,8 @@
 
 enum { WFI_ARGUMENTS_MAX = 8 };
 
-/* Zeroed is none. `args` is a struct NAME_args; its strings and bytes may point into the message's
- * values, which have to live as long. */
+/* Zeroed is none. `args` is a struct NAME_args; its strings, bytes and JSON may point into the
+ * message's values, which have to live as long. */
 struct wfi_arguments {
     void *args;
     void *owned[WFI_ARGUMENTS_MAX];           /* bytes that had to be decoded */
