@@ -113,7 +113,7 @@ class Ends(Case):
                          "exc_module": "builtins"})])
         error = self.fails(self.call("hopeless", None, task_id="hopeless-id"))
         self.assertIsInstance(error, celery.exceptions.MaxRetriesExceededError)
-        self.assertEqual(str(error), "Can't retry hopeless[hopeless-id] with [[null], {}]")
+        self.assertEqual(str(error), "Can't retry hopeless[hopeless-id] args:(None,) kwargs:{}")
 
     def progress(self):
         self.assertEqual(self.states("progress", 3),

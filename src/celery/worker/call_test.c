@@ -315,7 +315,7 @@ static void retries_are_told(void)
     call_with(&given, "again", "[0]", &outcome);
     assert_int_equal(outcome.ending, WFI_CALL_FAILED);
     assert_non_null(strstr(outcome.result.text, "\"MaxRetriesExceededError\""));
-    assert_non_null(strstr(outcome.result.text, "Can't retry again[the-id] with [[0], {}]"));
+    assert_non_null(strstr(outcome.result.text, "Can't retry again[the-id] args:(0,) kwargs:{}"));
     done(&given, &outcome);
     given = (struct given){.m.retries = 3};
     call_with(&given, "again", "[2]", &outcome);

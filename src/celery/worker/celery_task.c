@@ -12,13 +12,17 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "celery/worker/running.h"
+#include "celery/message/repr.h"
 #include "celery/message/signature.h"
+#include "celery/worker/running.h"
 
 /* Celery's own numbers. */
 #define RETRIES_MAX 3
 #define RETRY_DELAY_NS WF_SECONDS(180)
 #define BACKOFF_MAX_NS WF_SECONDS(600)
+
+/* Of arguments, in an exception whose text has to fit into struct wf_error. */
+enum { SHOWN_MAX = 80 };
 
 const char wfi_running_key = 0;
 
@@ -129,23 +133,22 @@ bool wfi_running_autoretry(struct wfi_running *running, const struct wf_error *e
 static int give_up(struct wf_task *self, const struct wfi_running *running,
                    const struct wf_error *cause)
 {
-    char text[300] = "", call[200] = "";
-    struct wf_json_writer *w;
-    const char *json;
+    struct wfi_buffer text = {0};
     if (cause)
         return wf_task_fail_with(self, cause);
-    if (wf_json_writer_create(&(struct wf_json_writer_options){.spaced = true}, &w) == 0) {
-        wf_json_write_array(w);
-        wfi_json_write_piece(w, &running->args, "[]");
-        wfi_json_write_piece(w, &running->kwargs, "{}");
-        wf_json_write_end(w);
-        if (wf_json_writer_text(w, &json, NULL) == 0)
-            snprintf(call, sizeof call, "%s", json);
-        wf_json_writer_destroy(w);
-    }
-    snprintf(text, sizeof text, "Can't retry %.60s[%.60s] with %s", running->type->name,
-             running->request.id ? running->request.id : "", call);
-    return wf_celery_raise(self, "celery.exceptions", "MaxRetriesExceededError", text);
+    int err = wfi_buffer_printf(&text, "Can't retry %.60s[%.60s] args:", running->type->name,
+                                running->request.id ? running->request.id : "");
+    if (!err)
+        err = wfi_repr_tuple(&text, running->args.value, SHOWN_MAX);
+    if (!err)
+        err = wfi_buffer_append_text(&text, " kwargs:");
+    if (!err)
+        err = wfi_repr(&text, running->kwargs.value, SHOWN_MAX);
+    const char *shown = err ? NULL : wfi_buffer_text(&text);
+    err = shown ? wf_celery_raise(self, "celery.exceptions", "MaxRetriesExceededError", shown)
+                : wf_task_fail(self, -ENOMEM, NULL);
+    wfi_buffer_reset(&text);
+    return err;
 }
 
 /* Keeps a text of the options, which has to be of this type. */
