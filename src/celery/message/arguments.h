@@ -52,8 +52,9 @@ void wfi_arguments_fini(struct wfi_arguments *arguments);
 
 /*
  * Writes a task's result: wf_none and NULL as null; bytes as a string where they are UTF-8, else in
- * kombu's form for base64. Returns 0; or -EINVAL, and nothing is written, when its type has no JSON
- * (Python's word for it is EncodeError, of kombu.exceptions); or -ENOMEM.
+ * kombu's form for base64. Returns 0, or -ENOMEM; or, and nothing is written, -EINVAL when its type
+ * has no JSON, or what its codec says (Python's word for both is EncodeError, of
+ * kombu.exceptions).
  */
 int wfi_arguments_write_result(struct wf_json_writer *w, const struct wf_task_type *type,
                                const void *result, struct wf_error *reterr);

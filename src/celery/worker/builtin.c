@@ -14,8 +14,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "celery/message/arguments.h"
 #include "celery/message/message.h"
+#include "celery/worker/running.h"
+
+/* Maps of maps: each costs about 1 KiB of a fiber's stack. */
+enum { MAPS_MAX = 16 };
 
 WF_TASK(const struct wf_json *, wfi_celery_map, (const struct wf_json *, task),
         (const struct wf_json *, it))
@@ -88,34 +93,29 @@ static int map_one(struct wf_task *self, struct mapping *m, const struct wf_json
                               : wf_task_fail_with(self, &error);
     }
     err = m->type->call(self, arguments.args, m->result);
-    wfi_arguments_fini(&arguments);
-    if (err)
+    if (err < 0) {
+        wfi_arguments_fini(&arguments);
         return err;
+    }
     err = wfi_arguments_write_result(m->w, m->type, m->result, &error);
     if (m->type->drop_result)
         m->type->drop_result(m->result);
+    wfi_arguments_fini(&arguments); /* the result may point into them */
+    if (err == -ENOMEM)
+        return wf_task_fail_with(self, &error);
     return err ? wf_celery_raise(self, "kombu.exceptions", "EncodeError", error.text) : 0;
 }
 
-/* The list of one, as a tree that can be bound. */
-static int map_item(struct wf_task *self, struct mapping *m, struct wf_json_writer *list,
-                    const struct wf_json_value *item)
+/* The same with a list of one. */
+static int map_item(struct wf_task *self, struct mapping *m, const struct wf_json_value *item)
 {
-    const char *text;
-    size_t len;
-    struct wf_json *json;
-    struct wf_error error = {0};
-    wf_json_writer_clear(list);
-    wf_json_write_array(list);
-    wf_json_write_value(list, item);
-    wf_json_write_end(list);
-    int err = wf_json_writer_text(list, &text, &len);
-    if (!err)
-        err = wf_json_read(text, len, NULL, &json, &error);
+    struct wf_json *list;
+    int err = wfi_json_view_create(WF_JSON_ARRAY, 1, &list);
     if (err)
-        return wf_task_fail(self, err, "%s", error.text[0] ? error.text : wf_strerror(err));
-    err = map_one(self, m, wf_json_root(json));
-    wf_json_destroy(json);
+        return wf_task_fail(self, err, "out of memory");
+    wfi_json_view_add(list, item);
+    err = map_one(self, m, wf_json_root(list));
+    wf_json_destroy(list);
     return err;
 }
 
@@ -123,19 +123,24 @@ static int map(struct wf_task *self, const struct wf_json *task, const struct wf
                bool is_star, const struct wf_json **ret)
 {
     const struct wf_json_value *items = wf_json_root(it);
+    struct wfi_running *running = wfi_running_of(self);
     struct mapping m = {0};
-    struct wf_json_writer *list = NULL;
     int err = find_type(self, task, &m.type);
     if (err)
         return err;
+    if (running && running->maps == MAPS_MAX)
+        return wf_celery_raise(self, "builtins", "RecursionError",
+                               "maximum recursion depth exceeded");
     if (wf_json_type(items) != WF_JSON_ARRAY)
         return wf_celery_raise(self, "builtins", "TypeError", "what is mapped is not a list");
     m.result = wfi_zalloc_aligned(m.type->align > 16 ? m.type->align : 16,
                                   m.type->result_bytes > 0 ? m.type->result_bytes : 1);
-    if (!m.result || wfi_message_writer_create(&m.w) || wfi_message_writer_create(&list))
+    if (!m.result || wfi_message_writer_create(&m.w))
         err = wf_task_fail(self, -ENOMEM, "out of memory");
     if (!err)
         wf_json_write_array(m.w);
+    if (running)
+        running->maps++;
     for (size_t i = 0; !err && i < wf_json_count(items); i++) {
         const struct wf_json_value *item = wf_json_at(items, i);
         err = wf_checkpoint(self);
@@ -143,13 +148,14 @@ static int map(struct wf_task *self, const struct wf_json *task, const struct wf
             err = wf_celery_raise(self, "builtins", "TypeError",
                                   "what is mapped is not a list of lists");
         else if (!err)
-            err = is_star ? map_one(self, &m, item) : map_item(self, &m, list, item);
+            err = is_star ? map_one(self, &m, item) : map_item(self, &m, item);
     }
+    if (running)
+        running->maps--;
     if (!err) {
         wf_json_write_end(m.w);
         err = give(self, m.w, ret);
     }
-    wf_json_writer_destroy(list);
     wf_json_writer_destroy(m.w);
     wfi_free(m.result);
     return err;

@@ -159,10 +159,10 @@ static void write_value(struct wfi_running *running, void *result)
     outcome->ending = WFI_CALL_SUCCEEDED;
     if (!err)
         take_written(outcome);
-    else if (err == -EINVAL)
-        write_text(outcome, "kombu.exceptions", "EncodeError", error.text);
-    else
+    else if (err == -ENOMEM)
         no_memory(outcome);
+    else
+        write_text(outcome, "kombu.exceptions", "EncodeError", error.text);
     if (type->drop_result)
         type->drop_result(result);
 }

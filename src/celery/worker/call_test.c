@@ -22,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "celery/message/result.h"
+#include "celery/worker/builtin.h"
 
 /* The engines, one after the other. */
 static struct wf_executor *engine;
@@ -149,6 +150,54 @@ int progress(struct wf_task *self, int done, wf_none *ret)
 }
 WF_TASK_DEFINE(progress)
 
+/* Gives a count, as a task may: that is no failure. */
+WF_TASK(int, counts, (int, n))
+int counts(struct wf_task *self, int n, int *ret)
+{
+    (void)self;
+    *ret = n;
+    return n;
+}
+WF_TASK_DEFINE(counts)
+
+/* Its result lies in its argument. */
+WF_TASK(wf_bytes, same, (wf_bytes, bytes))
+int same(struct wf_task *self, wf_bytes bytes, wf_bytes *ret)
+{
+    (void)self;
+    *ret = bytes;
+    return 0;
+}
+static void drop_nothing(void *result)
+{
+    (void)result;
+}
+WF_TASK_DEFINE_WITH(same, .drop_result = drop_nothing)
+
+struct secret {
+    int number;
+};
+static ssize_t encode_secret(const void *value, void *buf, size_t len)
+{
+    (void)value, (void)buf, (void)len;
+    return -EPERM;
+}
+static int decode_secret(void *value, const void *bytes, size_t len)
+{
+    (void)value, (void)bytes, (void)len;
+    return -EPERM;
+}
+WF_WIRE(struct secret, encode_secret, decode_secret)
+
+WF_TASK(struct secret, tells, (int, number))
+int tells(struct wf_task *self, int number, struct secret *ret)
+{
+    (void)self;
+    ret->number = number;
+    return 0;
+}
+WF_TASK_DEFINE(tells)
+
 WF_TASK(wf_none, die, (int, status))
 int die(struct wf_task *self, int status, wf_none *ret)
 {
@@ -257,6 +306,47 @@ static void values_and_failures(void)
           "\"my.errors\"}");
     check("ends", "[\"raise nothing\"]", WFI_CALL_FAILED,
           "{\"exc_type\": \"KeyError\", \"exc_message\": [], \"exc_module\": \"builtins\"}");
+}
+
+static void what_cannot_be_written_fails(void)
+{
+    char expected[200];
+    snprintf(expected, sizeof expected,
+             "{\"exc_type\": \"EncodeError\", \"exc_message\": [\"%s\"], \"exc_module\": "
+             "\"kombu.exceptions\"}",
+             wf_strerror(-EPERM));
+    check("tells", "[1]", WFI_CALL_FAILED, expected);
+}
+
+static void maps_call_tasks(void)
+{
+    assert_true(wfi_builtin_count() > 0); /* links them */
+    check("celery.map", "[{\"task\": \"counts\"}, [0, 3, 0]]", WFI_CALL_SUCCEEDED, "[0, 3, 0]");
+    check("celery.starmap", "[\"add\", [[1, 2], [3, 4]]]", WFI_CALL_SUCCEEDED, "[3, 7]");
+    check("celery.map", "[\"same\", [{\"__type__\": \"base64\", \"__value__\": \"YWJj\"}, \"d\"]]",
+          WFI_CALL_SUCCEEDED, "[\"abc\", \"d\"]");
+    check("celery.map", "[\"add\", [1]]", WFI_CALL_FAILED, NULL);
+    check("celery.map", "[\"tells\", [1]]", WFI_CALL_FAILED, NULL);
+
+    /* Maps of maps: a few are done, and hundreds would take a fiber's stack. */
+    for (int depth = 3; depth < 400; depth += 396) {
+        char *args = malloc((size_t)depth * 40 + 40), *at = args;
+        at += sprintf(at, "[\"celery.starmap\", ");
+        for (int i = 1; i < depth; i++)
+            at += sprintf(at, "[[\"celery.starmap\", ");
+        at += sprintf(at, "[[\"celery.map\", []]]");
+        for (int i = 1; i < depth; i++)
+            at += sprintf(at, "]]");
+        sprintf(at, "]");
+        struct given given = {0};
+        struct wfi_outcome outcome;
+        call_with(&given, "celery.starmap", args, &outcome);
+        if (outcome.ending != (depth > 20 ? WFI_CALL_FAILED : WFI_CALL_SUCCEEDED) ||
+            !strstr(outcome.result.text, depth > 20 ? "RecursionError" : "[[[]]]"))
+            fail_msg("%d: %s", depth, outcome.result.text);
+        done(&given, &outcome);
+        free(args);
+    }
 }
 
 static void a_request_is_seen(void)
@@ -431,6 +521,8 @@ static void on_each_engine(void **state)
     for (int i = 0; i < 3; i++) {
         engine = on[i];
         values_and_failures();
+        what_cannot_be_written_fails();
+        maps_call_tasks();
         a_request_is_seen();
         retries_are_told();
         failures_retry_by_themselves();

@@ -109,7 +109,7 @@ static int64_t backoff(const struct wfi_running *running, const struct wf_celery
     const int64_t max =
         celery->retry_backoff_max_ns ? celery->retry_backoff_max_ns : BACKOFF_MAX_NS;
     int64_t ns = celery->retry_backoff_ns;
-    for (int64_t i = 0; i < running->request.retries && ns < max; i++)
+    for (int64_t i = 0; i < running->request.retries && ns > 0 && ns < max; i++)
         ns = ns > max / 2 ? max : ns * 2;
     if (ns > max)
         ns = max;

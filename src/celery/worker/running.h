@@ -23,6 +23,7 @@ struct wfi_running {
     struct wf_json *headers_tree;
     struct wfi_json_piece args, kwargs; /* of the message */
     bool in_chord;
+    unsigned maps; /* inside each other that run: builtin.c's */
     struct wfi_outcome *outcome;
 
     bool wished; /* for the ending that the outcome has */
