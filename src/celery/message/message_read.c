@@ -18,13 +18,14 @@ static int reject(struct wf_error *reterr, const char *why)
     return WFI_MESSAGE_REJECT;
 }
 
-/* An integer that may be missing or null. False: it is something else, or out of bounds. */
+/* An integer that may be missing or null. False: it is something else, or out of bounds: what
+ * counts on from it is not to overflow. */
 static bool read_count(const struct wf_json_value *value, int64_t *ret)
 {
     if (wf_json_type(value) == WF_JSON_NULL)
         return true;
     int64_t number;
-    if (wf_json_int(value, &number) || number < 0)
+    if (wf_json_int(value, &number) || number < 0 || number > INT32_MAX)
         return false;
     *ret = number;
     return true;
