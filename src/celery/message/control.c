@@ -11,18 +11,29 @@
 #include <string.h>
 
 /* Longer than the name of any node needs. */
-enum { PATTERN_MAX = 256 };
+enum { PATTERN_MAX = 256, PLUSES_MAX = 8 };
 
 /* ---- requests ---- */
 
-/* A pattern of the kind that Python calls pcre, as far as POSIX knows it; from the beginning on.
- * Counts in braces multiply what glibc compiles, so none are taken from strangers. */
+/* Would it cost more than a node's name is worth? Counts in braces multiply what glibc compiles,
+ * and each + doubles it; what refers back to a group may take time without end. */
+static bool is_costly(const char *pattern)
+{
+    int pluses = 0;
+    for (const char *at = pattern; *at; at++) {
+        pluses += *at == '+';
+        if (*at == '{' || pluses > PLUSES_MAX || (at[0] == '\\' && at[1] >= '1' && at[1] <= '9'))
+            return true;
+    }
+    return false;
+}
+
+/* A pattern of the kind that Python calls pcre, as far as POSIX knows it; from the beginning on. */
 static bool matches_expression(const char *pattern, const char *node)
 {
     regex_t expression;
     regmatch_t match;
-    if (strlen(pattern) > PATTERN_MAX || strchr(pattern, '{') ||
-        regcomp(&expression, pattern, REG_EXTENDED) != 0)
+    if (is_costly(pattern) || regcomp(&expression, pattern, REG_EXTENDED) != 0)
         return false;
     const bool matches = regexec(&expression, node, 1, &match, 0) == 0 && match.rm_so == 0;
     regfree(&expression);
@@ -46,6 +57,8 @@ static bool is_addressed(const struct wfi_control_request *r, const char *node)
     }
     if (!r->pattern || !r->pattern[0] || !r->matcher)
         return true;
+    if (strlen(r->pattern) > PATTERN_MAX)
+        return false;
     if (strcmp(r->matcher, "glob") == 0)
         return fnmatch(r->pattern, node, FNM_NOESCAPE) == 0;
     return strcmp(r->matcher, "pcre") == 0 && matches_expression(r->pattern, node);

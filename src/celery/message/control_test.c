@@ -229,6 +229,8 @@ static int fate_of(const char *headers, const char *body)
     return fate;
 }
 
+#define SIXTY "************************************************************"
+
 static void a_request_is_for_those_it_names(void **state)
 {
     (void)state;
@@ -253,6 +255,17 @@ static void a_request_is_for_those_it_names(void **state)
         {"{}", "{\"method\": \"ping\", \"pattern\": \"w{1}\", \"matcher\": \"pcre\"}",
          WFI_CONTROL_IGNORE},
         {"{}", "{\"method\": \"ping\", \"pattern\": \"w(\", \"matcher\": \"pcre\"}",
+         WFI_CONTROL_IGNORE},
+        /* glibc would take a terabyte for the first, and as good as no end for the others. */
+        {"{}",
+         "{\"method\": \"ping\", \"pattern\": \"w++++++++++++++++++++++++++++++++++++++++\", "
+         "\"matcher\": \"pcre\"}",
+         WFI_CONTROL_IGNORE},
+        {"{}", "{\"method\": \"ping\", \"pattern\": \"(w)\\\\1\", \"matcher\": \"pcre\"}",
+         WFI_CONTROL_IGNORE},
+        {"{}",
+         "{\"method\": \"ping\", \"pattern\": \"*" SIXTY SIXTY SIXTY SIXTY SIXTY "\", \"matcher\": "
+         "\"glob\"}",
          WFI_CONTROL_IGNORE},
         {"{}", "{\"method\": \"ping\", \"pattern\": \"w\", \"matcher\": \"other\"}",
          WFI_CONTROL_IGNORE},
