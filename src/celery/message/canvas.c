@@ -30,6 +30,9 @@ struct wfi_canvas {
     struct wfi_buffer texts;    /* of char *, owned */
     struct wfi_buffer trees;    /* of struct wf_json *, owned */
     struct wf_json_writer *w;   /* for one piece at a time */
+    /* The text that was last read: many tasks may be given the same arguments. */
+    const char *read_text;
+    const struct wf_json_value *read_value;
     const char *id;
     unsigned depth;
     int err;
@@ -167,6 +170,8 @@ static const struct wf_json_value *own_value(struct walk *k, const struct wfi_js
         return piece->value;
     if (k->c->err)
         return NULL;
+    if (k->c->read_text == piece->text && piece->text)
+        return k->c->read_value;
     const int err = wf_json_read(piece->text, piece->len, NULL, &tree, NULL);
     if (err) {
         fail(k, err, err == WF_ETOOBIG ? "signatures are nested too deep" : NULL);
@@ -177,7 +182,9 @@ static const struct wf_json_value *own_value(struct walk *k, const struct wfi_js
         fail(k, -ENOMEM, NULL);
         return NULL;
     }
-    return wf_json_root(tree);
+    k->c->read_text = piece->text;
+    k->c->read_value = wf_json_root(tree);
+    return k->c->read_value;
 }
 
 static const char *new_id(struct walk *k)
@@ -232,13 +239,20 @@ static void write_elements(struct wf_json_writer *w, const struct wfi_json_piece
         wf_json_write_raw(w, text, len);
 }
 
+static bool is_empty(const struct wfi_json_piece *array)
+{
+    if (array->value)
+        return wf_json_count(array->value) == 0;
+    return wfi_json_piece_is_null(array) || (array->len == 2 && memcmp(array->text, "[]", 2) == 0);
+}
+
 /* a + b, as arrays; one of them alone as it is. */
 static struct wfi_json_piece joined(struct wfi_canvas *c, const struct wfi_json_piece *a,
                                     const struct wfi_json_piece *b)
 {
     if (wfi_json_piece_is_null(a))
         return *b;
-    if (wfi_json_piece_is_null(b))
+    if (is_empty(b))
         return *a;
     struct wf_json_writer *w = begin(c);
     wf_json_write_array(w);

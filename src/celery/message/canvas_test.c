@@ -465,6 +465,30 @@ static void parts_are_counted_by_their_ends(void **state)
     end_applied(&a);
 }
 
+/* A result that is given to many is held once, not for each of them. */
+static void what_many_are_given_is_held_once(void **state)
+{
+    (void)state;
+    static const char group[] = "[{\"task\": \"celery.group\", \"kwargs\": {\"tasks\": "
+                                "[{\"task\": \"a\", \"args\": []}, {\"task\": \"b\"}, "
+                                "{\"task\": \"c\", \"args\": [2]}]}}]";
+    struct wf_json *chain = fixture_parse(group, sizeof group - 1);
+    const struct wfi_message request = {.task = "t", .id = "i", .chain.value = wf_json_root(chain)};
+    const struct wfi_canvas_context context = {.request = &request, .new_id = make_id};
+    const struct wfi_json_piece result = {.text = "\"large\"", .len = 7};
+    struct applied a = {.c = canvas()};
+    struct wf_error err;
+    assert_int_equal(wfi_canvas_succeeded(a.c, &context, &result, &err), 0);
+    assert_ptr_equal(sent(&a, 0)->args.text, sent(&a, 1)->args.text);
+    assert_int_equal(sent(&a, 0)->args.len, 9);
+    assert_memory_equal(sent(&a, 0)->args.text, "[\"large\"]", 9);
+    assert_memory_equal(sent(&a, 2)->args.text, "[\"large\", 2]", 12);
+    assert_string_equal(sent(&a, 1)->argsrepr, "('large',)");
+    assert_string_equal(sent(&a, 2)->argsrepr, "('large', 2)");
+    end_applied(&a);
+    wf_json_destroy(chain);
+}
+
 static void a_task_replaced_by_several_keeps_its_end(void **state)
 {
     (void)state;
@@ -647,6 +671,7 @@ int main(void)
         cmocka_unit_test(a_clients_chain_travels_with_its_first_task),
         cmocka_unit_test(a_group_in_a_chain_becomes_a_chord),
         cmocka_unit_test(parts_are_counted_by_their_ends),
+        cmocka_unit_test(what_many_are_given_is_held_once),
         cmocka_unit_test(a_task_replaced_by_several_keeps_its_end),
         cmocka_unit_test(a_part_can_add_parts),
         cmocka_unit_test(what_is_no_signature_is_refused),
