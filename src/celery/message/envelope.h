@@ -64,9 +64,10 @@ struct wfi_envelope {
     const struct wf_json_value *headers; /* an object, or NULL */
     const char *body;                    /* as it came, until wfi_envelope_open */
     size_t body_len;
-    bool base64;
+    bool base64;             /* it still is in that form */
+    bool unpacked;           /* it was packed */
     struct wf_json *tree;    /* owned: all of the above points into it, but an AMQP body */
-    struct wfi_buffer space; /* the body, where it had to be decoded */
+    struct wfi_buffer space; /* the body, where it had to be unpacked */
 };
 
 /*
@@ -91,8 +92,8 @@ int wfi_envelope_read_amqp(struct wf_json *properties, const void *body, size_t 
                            struct wfi_envelope *ret, struct wf_error *reterr);
 
 /*
- * Unwraps the body: base64 first, then the compression that the header of that name tells. Returns
- * 0, or
+ * Unwraps the body: base64 first, where it lies, then the compression that the header of that name
+ * tells. Returns 0, or
  *   WF_EPARSE    it is not in the form it should have, or a compression that is not known
  *   WF_ETOOBIG   unpacked it has more than `max` bytes
  *   -ENOMEM

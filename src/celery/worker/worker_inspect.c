@@ -16,6 +16,7 @@
 #include <weft/processes.h>
 
 #include "base/alloc.h"
+#include "celery/message/base64.h"
 #include "celery/message/control.h"
 #include "celery/message/moment.h"
 #include "celery/worker/worker_events.h"
@@ -40,6 +41,10 @@ static struct wf_json *peek(const struct wfi_job *job, struct wfi_buffer *ret_sp
     struct wfi_envelope envelope = job->in.envelope;
     struct wf_json *body = NULL;
     envelope.space = (struct wfi_buffer){0};
+    if (envelope.body_len > wfi_base64_encoded_len(SHOWN_BYTES_MAX) ||
+        wfi_buffer_append(&envelope.space, envelope.body, envelope.body_len))
+        return NULL;
+    envelope.body = envelope.space.data; /* it is decoded where it lies */
     if (!wfi_envelope_open(&envelope, SHOWN_BYTES_MAX, NULL) &&
         envelope.body_len <= SHOWN_BYTES_MAX)
         (void)wf_json_read(envelope.body, envelope.body_len, NULL, &body, NULL);
