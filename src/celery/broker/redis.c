@@ -277,12 +277,18 @@ static int tell(struct wf_error *reterr, int err)
     return wf_error_set(reterr, err, "the connection to Redis: %s", wf_strerror(err));
 }
 
-/* Puts the batch into `out`, with its pending in the list. Returns 0 or why not. */
+/* Puts the batch into `out`, which may take its bytes away, with its pending in the list. Returns 0
+ * or why not. */
 static int enqueue(struct wfi_redis *redis, struct wfi_redis_batch *batch, struct pending *p)
 {
     int err = wfi_load(&redis->broken);
-    if (!err)
+    if (!err && !redis->out.len && batch->bytes.len > KEPT_BYTES) { /* it is not held twice */
+        struct wfi_buffer empty = redis->out;
+        redis->out = batch->bytes;
+        batch->bytes = empty;
+    } else if (!err) {
         err = wfi_buffer_append(&redis->out, batch->bytes.data, batch->bytes.len);
+    }
     if (!err && p)
         wfi_list_push_back(&redis->pendings, &p->link);
     return err;
