@@ -21,6 +21,10 @@
 /* The wall clock may be set while a message waits for its eta: it is looked at so often. */
 #define ETA_LOOK_NS WF_SECONDS(10)
 
+/* Of a body and a result together: below, 256 of them on their way to the store (STORING_MAX in
+ * worker.c) are not worth counting. */
+enum { LARGE_BYTES = 1 << 20 };
+
 WF_TASK(wf_none, wfi_celery_message, (struct wfi_job *, job))
 
 /* ---- a message's permits ---- */
@@ -88,12 +92,14 @@ static void settle(void *args)
     wfi_worker_count_begun(worker);
 }
 
-/* Gives the slot up, once the result that is to be stored has its place. */
-static void leave_slot(struct wfi_job *job)
+/* Gives the slot up, once the result that is to be stored has its place. What is large keeps it
+ * until it is stored: as many such are in memory as there are slots, however slow the store is. */
+static void leave_slot(struct wfi_job *job, const struct wfi_outcome *outcome)
 {
     int err = wf_semaphore_acquire(&job->worker->storing, 1, WF_FOREVER);
     wfi_assert(!err, "a message that is begun is shielded");
-    give_slot_up(job);
+    if (job->in.envelope.body_len + outcome->result.len < LARGE_BYTES)
+        give_slot_up(job);
 }
 
 static void leave_storing(struct wfi_job *job)
@@ -185,7 +191,7 @@ static void run_call(struct wfi_job *job, const struct wf_task_type *type)
     const bool counts = !f || wait_within_limits(job, &call, f, &soft);
     wfi_jobs_run(job, NULL);
     wfi_call_end(&call, &f, &outcome);
-    leave_slot(job);
+    leave_slot(job, &outcome);
     if (counts)
         follow(job, &outcome, soft);
     leave_storing(job);
