@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,6 +246,7 @@ int main(int argc, char **argv)
     struct wf_error error = {0};
     if (argc < 2)
         return 2;
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20); /* as wf_celery_worker_main does it */
     wf_event_init(&words.quit);
     int status = wf_main(&(struct wf_main_options){.drain_ns = WF_SECONDS(60), .signal = on_signal},
                          root, &words, &error);

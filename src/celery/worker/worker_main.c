@@ -11,6 +11,7 @@
 #include <weft/celery_app.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -444,6 +445,8 @@ int wf_celery_worker_main(int argc, char **argv, const struct wf_celery_worker_o
 {
     struct program program = {.name = argc > 0 ? argv[0] : "worker", .status = -1};
     struct wf_error error = {0};
+    /* Else glibc keeps what large messages took once such a one has been freed. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     wf_event_init(&program.quit);
     int err = wfi_worker_command_parse(argc, argv, &program.command, &error);
     int status = err == -ECANCELED ? DONE : WRONG;
