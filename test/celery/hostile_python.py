@@ -21,10 +21,11 @@ SEED = int(os.environ.get("WEFT_SEED", random.randrange(1 << 32)))
 DEEP = 100_000
 MIB = 1 << 20
 # What a packed body may unpack to (message_read.c); a bomb is larger.
-UNPACKED_MAX = 256 * MIB
-# The largest message here has 16 MiB, held as envelope, tree, body and result; two run at a time,
-# and others are at their end.
-PEAK_KIB = (6000 if SANITIZED else 900) * 1024  # sanitizers have memory of their own
+UNPACKED_MAX = 128 * MIB
+# Two bodies run at a time; the costliest are the two bombs, with 128 and 256 MiB (message_read.c),
+# and before and behind them messages of 16 MiB: as text, envelope, values, result and its command up
+# to ten times that for one that runs, and three times for one that waits.
+PEAK_KIB = (6000 if SANITIZED else 600) * 1024  # sanitizers have memory of their own
 
 
 def packed(pieces):

@@ -92,7 +92,7 @@ int wfi_message_read_amqp(struct wf_json *properties, const void *body, size_t b
                           struct wfi_message_in *ret, struct wf_error *reterr);
 
 /*
- * Reads the body. `max` bounds what a packed body may unpack to; 0 means 256 MiB. Returns
+ * Reads the body. `max` bounds what a packed body may unpack to; 0 means 128 MiB. Returns
  * WFI_MESSAGE_RUN or WFI_MESSAGE_FAIL, or -ENOMEM.
  */
 int wfi_message_read_body(struct wfi_message_in *in, size_t max, struct wf_error *reterr);

@@ -8,9 +8,13 @@
 #include <string.h>
 #include <strings.h>
 
-/* What a packed body may unpack to when the caller does not say: far above any task's arguments,
- * and far below a machine's memory. */
-#define BODY_BYTES_MAX ((size_t)256 << 20)
+/* What a packed body may unpack to when the caller does not say: as much as RabbitMQ takes of a
+ * message that is not packed, far above any task's arguments. */
+#define BODY_BYTES_MAX ((size_t)128 << 20)
+
+/* What a body costs, its text and its values: one of 16 MiB may be made of the smallest values,
+ * which take eleven times their text, and a text of 128 MiB may be one string. */
+#define MEMORY_MAX ((size_t)256 << 20)
 
 static int reject(struct wf_error *reterr, const char *why)
 {
@@ -243,8 +247,10 @@ int wfi_message_read_body(struct wfi_message_in *in, size_t max, struct wf_error
     if (err == 0) {
         wf_json_destroy(in->body);
         in->body = NULL;
-        err = wf_json_read(in->envelope.body, in->envelope.body_len, &wfi_message_json, &in->body,
-                           reterr);
+        const size_t len = in->envelope.body_len;
+        const struct wf_json_options options = {.bytes_max =
+                                                    len < MEMORY_MAX ? MEMORY_MAX - len : 1};
+        err = wf_json_read(in->envelope.body, len, &options, &in->body, reterr);
         if (err == WF_ETOOBIG)
             return fail(in, "builtins", "RecursionError");
     }
