@@ -5,13 +5,11 @@
 #include <string.h>
 #include <time.h>
 
-#include <weft/celery_client.h>
-
 #include "commands.h"
-#include "worker/addresses.h"
+#include "worker/client.h"
 
 /* What cannot be reached is told within five seconds. */
-#define SEND_NS WF_SECONDS(4)
+#define REACH_NS WF_SECONDS(4)
 
 struct values {
     struct addresses addresses;
@@ -79,19 +77,7 @@ static const struct option_spec specs[] = {
      .field = FIELD(id),
      .argument = "ID",
      .help = "the task's id (default: a new one)"},
-    {.name = "app",
-     .letter = 'A',
-     .type = OPTION_TEXT,
-     .field = FIELD(addresses.app),
-     .argument = "MODULE",
-     .help = "a module that declares the addresses"},
-    {.name = "broker",
-     .letter = 'b',
-     .type = OPTION_TEXT,
-     .field = FIELD(addresses.broker),
-     .argument = "URL",
-     .help = "redis://, redis+socket:// or amqp:// (default: CELERY_BROKER_URL, the\n"
-             "module's, amqp://guest@localhost:5672//)"},
+    ADDRESS_OPTIONS(FIELD(addresses)),
     {.name = "result-backend",
      .type = OPTION_TEXT,
      .field = FIELD(addresses.backend),
@@ -130,43 +116,74 @@ static const char *write_arguments(struct wf_json_writer *w, char **texts, int c
     return wf_json_writer_text(w, &text, &len) ? NULL : text;
 }
 
+/* Whether the text begins with digits where the form has 0, and else with what the form has. */
+static bool begins_as(const char *text, const char *form)
+{
+    for (; *form; text++, form++)
+        if (*form == '0' ? *text < '0' || *text > '9' : *text != *form)
+            return false;
+    return true;
+}
+
+/* +01:00, -00:30, Z or nothing, as seconds. */
+static bool read_offset(const char *text, int *ret_s)
+{
+    *ret_s = 0;
+    if (text[0] != '+' && text[0] != '-')
+        return strcmp(text, "Z") == 0 || !text[0];
+    if (!begins_as(text + 1, "00:00") || text[6])
+        return false;
+    const int hours = atoi(text + 1), minutes = atoi(text + 4);
+    *ret_s = (hours * 60 + minutes) * (text[0] == '-' ? -60 : 60);
+    return hours < 24 && minutes < 60;
+}
+
 /* 2030-12-31T23:59:59.5+01:00 as microseconds since 1970. Returns false for anything else. */
 static bool read_moment(const char *text, int64_t *ret_us)
 {
-    struct tm tm = {0};
-    int n = 0, hours, minutes;
-    double seconds;
-    if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-               &tm.tm_hour, &tm.tm_min, &n) < 5 ||
-        !n || text[n] < '0' || text[n] > '9')
+    if (!begins_as(text, "0000-00-00T00:00:00") && !begins_as(text, "0000-00-00 00:00:00"))
         return false;
-    char *end;
-    seconds = strtod(text + n, &end);
-    if (seconds >= 61)
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    int64_t offset_s = 0;
-    if ((*end == '+' || *end == '-') && sscanf(end + 1, "%2d:%2d%n", &hours, &minutes, &n) == 2) {
-        offset_s = (hours * 60 + minutes) * (*end == '-' ? -60 : 60);
-        end += 1 + n;
-    } else if (*end == 'Z') {
-        end++;
+    struct tm there, tm = {.tm_year = atoi(text) - 1900,
+                           .tm_mon = atoi(text + 5) - 1,
+                           .tm_mday = atoi(text + 8),
+                           .tm_hour = atoi(text + 11),
+                           .tm_min = atoi(text + 14),
+                           .tm_sec = atoi(text + 17)};
+    const struct tm given = tm;
+    const char *at = text + 19;
+    int offset_s;
+    int64_t us = 0;
+    if (*at == '.') {
+        const size_t digits = strspn(++at, "0123456789");
+        if (!digits)
+            return false;
+        for (size_t i = 0, unit = 100000; i < digits; i++, unit /= 10)
+            us += (at[i] - '0') * (int64_t)unit;
+        at += digits;
     }
-    if (*end)
+    const time_t seconds = timegm(&tm);
+    /* A day that its month has not would be one of the next. */
+    if (!gmtime_r(&seconds, &there) || there.tm_mday != given.tm_mday ||
+        there.tm_mon != given.tm_mon || there.tm_hour != given.tm_hour ||
+        there.tm_min != given.tm_min || there.tm_sec != given.tm_sec || !read_offset(at, &offset_s))
         return false;
-    *ret_us = ((int64_t)timegm(&tm) - offset_s) * 1000000 + (int64_t)(seconds * 1e6);
-    return true;
+    *ret_us = ((int64_t)seconds - offset_s) * 1000000 + us;
+    return *ret_us > 0;
 }
 
 static int read_times(const struct values *values, struct wf_celery_apply *apply)
 {
+    static const char form[] = "a time as 2030-12-31T23:59:59";
     double countdown_s = 0, expires_s = 0;
+    if (values->countdown && values->eta)
+        return options_wrong(&call_command, "either --countdown or --eta");
     int status = seconds_read(&call_command, "--countdown", values->countdown, &countdown_s);
     if (status < 0 && values->eta && !read_moment(values->eta, &apply->eta_us))
-        status = options_wrong(&call_command, "--eta wants a time, not \"%s\"", values->eta);
-    if (status < 0 && values->expires && !read_moment(values->expires, &apply->expires_at_us))
-        status = seconds_read(&call_command, "--expires", values->expires, &expires_s);
+        status = options_wrong(&call_command, "--eta wants %s, not \"%s\"", form, values->eta);
+    if (status < 0 && values->expires && !read_moment(values->expires, &apply->expires_at_us) &&
+        !seconds_are(values->expires, &expires_s))
+        status = options_wrong(&call_command, "--expires wants seconds above 0, or %s, not \"%s\"",
+                               form, values->expires);
     apply->countdown_ns = countdown_s > 0 ? WF_SECONDS(countdown_s) : 0;
     apply->expires_ns = expires_s > 0 ? WF_SECONDS(expires_s) : 0;
     return status;
@@ -174,51 +191,40 @@ static int read_times(const struct values *values, struct wf_celery_apply *apply
 
 /* ---- results ---- */
 
-static int print_value(const struct wf_json_value *value, bool bare)
+/* A string as it is, all else as JSON. */
+static int print_value(const struct wf_json_value *value)
 {
-    struct wf_json_writer *w;
-    const char *text;
     size_t len;
-    if (bare && wf_json_type(value) == WF_JSON_STRING) {
-        text = wf_json_text(value, &len);
-        printf("%.*s\n", (int)len, text);
-        return EXIT_DONE;
-    }
-    int err = wf_json_writer_create(NULL, &w);
-    if (!err) {
-        wf_json_write_value(w, value);
-        err = wf_json_writer_text(w, &text, &len);
-        if (!err)
-            printf("%.*s\n", (int)len, text);
-        wf_json_writer_destroy(w);
-    }
-    if (err)
-        fprintf(stderr, "weft call: %s\n", wf_strerror(err));
-    return err ? EXIT_FAILED : EXIT_DONE;
+    if (wf_json_type(value) != WF_JSON_STRING)
+        return client_print("", value);
+    const char *text = wf_json_text(value, &len);
+    fwrite(text, 1, len, stdout);
+    putchar('\n');
+    return 0;
 }
 
-static int print_id(const char *id)
+static int print_id(const char *id, bool json)
 {
     struct wf_json_writer *w;
-    const char *text;
-    size_t len;
+    if (!json) {
+        puts(id);
+        return 0;
+    }
     int err = wf_json_writer_create(NULL, &w);
     if (err)
-        return EXIT_FAILED;
+        return err;
     wf_json_write_object(w);
     wf_json_write_key(w, "id");
     wf_json_write_string(w, id, strlen(id));
     wf_json_write_end(w);
-    err = wf_json_writer_text(w, &text, &len);
-    if (!err)
-        printf("%.*s\n", (int)len, text);
+    err = client_print_written("", w);
     wf_json_writer_destroy(w);
-    return err ? EXIT_FAILED : EXIT_DONE;
+    return err;
 }
 
 static int failed(const char *name, const char *id, const struct wf_error *error)
 {
-    fprintf(stderr, "weft call: %s%s%s%s: %s\n", name, id ? "[" : "", id ? id : "", id ? "]" : "",
+    fprintf(stderr, "weft call: %s[%s]: %s\n", name, id,
             error->text[0] ? error->text : wf_strerror(error->code));
     return EXIT_FAILED;
 }
@@ -236,16 +242,29 @@ static int wait_for_it(struct wf_celery_client *client, const struct values *val
             wf_error_set(&error, err, "no result within %g s", timeout_s);
         return failed(name, id, &error);
     }
-    int status;
+    int print_err = 0, status = EXIT_DONE;
     err = wf_celery_result_value(result, &value, &error);
-    if (values->json) {
-        status = print_value(wf_celery_result_document(result), false);
-        status = err ? EXIT_FAILED : status;
-    } else {
-        status = err ? failed(name, id, &error) : print_value(value, true);
-    }
+    if (values->json)
+        print_err = client_print("", wf_celery_result_document(result));
+    else if (!err)
+        print_err = print_value(value);
+    if (err)
+        status = values->json ? EXIT_FAILED : failed(name, id, &error);
     wf_celery_result_destroy(result);
-    return status;
+    return client_end(&call_command, print_err, status);
+}
+
+/* Also says, before anything is sent, that the backend cannot be reached: it is asked to forget
+ * what is stored under the id, lest that be taken for the result. */
+static int forget_old(struct wf_celery_client *client, const char *id, wf_deadline until)
+{
+    struct wf_error error = {0};
+    int err = wf_celery_client_forget(client, id ? id : "", until, &error);
+    if (!err)
+        return -1;
+    fprintf(stderr, "weft call: the result backend: %s\n",
+            error.text[0] ? error.text : wf_strerror(err));
+    return EXIT_FAILED;
 }
 
 static int send_it(struct wf_celery_client *client, const struct values *values, const char *name,
@@ -253,21 +272,18 @@ static int send_it(struct wf_celery_client *client, const struct values *values,
 {
     char new_id[WF_CELERY_ID_BYTES];
     struct wf_error error = {0};
-    int err = wf_celery_client_send(client, name, args, values->kwargs, apply, new_id,
-                                    wf_after(SEND_NS), &error);
-    if (err) {
-        if (values->addresses.is_default)
-            wf_error_prefix(&error, "no broker is named (-b, CELERY_BROKER_URL), so %s",
-                            values->addresses.broker);
-        fprintf(stderr, "weft call: %s\n", error.text[0] ? error.text : wf_strerror(err));
-        return err == -EINVAL || err == -ERANGE ? EXIT_USAGE : EXIT_FAILED;
-    }
+    const wf_deadline until = wf_after(REACH_NS);
+    int status = values->wait ? forget_old(client, apply->id, until) : -1;
+    if (status >= 0)
+        return status;
+    int err =
+        wf_celery_client_send(client, name, args, values->kwargs, apply, new_id, until, &error);
+    if (err)
+        return client_failed(&call_command, &values->addresses, err, &error);
     const char *id = apply->id ? apply->id : new_id;
     if (values->wait)
         return wait_for_it(client, values, name, id, timeout_s);
-    if (!values->json)
-        return printf("%s\n", id) < 0 ? EXIT_FAILED : EXIT_DONE;
-    return print_id(id);
+    return client_end(&call_command, print_id(id, values->json), EXIT_DONE);
 }
 
 static int call(const struct values *values, char **operands, int count)
@@ -276,30 +292,37 @@ static int call(const struct values *values, char **operands, int count)
         .id = values->id, .queue = values->queue, .priority = (int)values->priority};
     struct wf_celery_client *client;
     struct wf_json_writer *w;
-    struct wf_error error = {0};
     double timeout_s = 0;
     int status = read_times(values, &apply);
     if (status < 0)
         status = seconds_read(&call_command, "--timeout", values->timeout, &timeout_s);
+    if (status < 0 && timeout_s > 0 && !values->wait)
+        status = options_wrong(&call_command, "--timeout is for --wait");
+    if (status < 0)
+        status = client_open(&call_command, &values->addresses, &client);
     if (status >= 0)
         return status;
-    int err = wf_celery_client_create(
-        &(struct wf_celery_client_options){.broker = values->addresses.broker,
-                                           .backend = values->addresses.backend},
-        &client, &error);
-    if (err) {
-        fprintf(stderr, "weft call: %s\n", error.text[0] ? error.text : wf_strerror(err));
-        return EXIT_USAGE;
-    }
-    err = wf_json_writer_create(NULL, &w);
+    int err = wf_json_writer_create(NULL, &w);
     if (!err) {
         const char *args =
             values->args ? values->args : write_arguments(w, operands + 1, count - 1);
-        status = send_it(client, values, operands[0], &apply, args, timeout_s);
+        status = args ? send_it(client, values, operands[0], &apply, args, timeout_s) : -1;
         wf_json_writer_destroy(w);
     }
     wf_celery_client_destroy(client);
-    return err ? EXIT_FAILED : status;
+    if (status >= 0)
+        return status;
+    fprintf(stderr, "weft call: out of memory\n");
+    return EXIT_FAILED;
+}
+
+static int look_at_names(const struct values *values, char **operands)
+{
+    if (!operands[0][0])
+        return options_wrong(&call_command, "NAME is empty");
+    if ((values->queue && !values->queue[0]) || (values->id && !values->id[0]))
+        return options_wrong(&call_command, "%s is empty", values->id ? "--id" : "--queue");
+    return -1;
 }
 
 static int run(int argc, char **argv)
@@ -308,6 +331,8 @@ static int run(int argc, char **argv)
     int operands, status = options_parse(&call_command, argc, argv, &values, &operands);
     if (status < 0 && values.args && operands > 1)
         status = options_wrong(&call_command, "either ARG... or --args");
+    if (status < 0)
+        status = look_at_names(&values, argv + 1);
     if (status < 0)
         status = addresses_find(&call_command, &values.addresses);
     if (status >= 0)

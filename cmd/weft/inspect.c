@@ -4,10 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <weft/celery_client.h>
-
 #include "commands.h"
-#include "worker/addresses.h"
+#include "worker/client.h"
 
 /* For sending, beside the time in which workers reply: what cannot be reached is told within five
  * seconds. */
@@ -28,7 +26,7 @@ static const struct option_spec specs[] = {
      .type = OPTION_LIST,
      .field = FIELD(destinations),
      .argument = "NODE",
-     .help = "ask this worker alone, celery@host; may be given many times"},
+     .help = "ask this worker alone, celery@host; several with commas, or given many times"},
     {.name = "timeout",
      .letter = 't',
      .type = OPTION_TEXT,
@@ -40,19 +38,7 @@ static const struct option_spec specs[] = {
      .field = FIELD(arguments),
      .argument = "JSON",
      .help = "the method's arguments as an object, in place of ARG..."},
-    {.name = "app",
-     .letter = 'A',
-     .type = OPTION_TEXT,
-     .field = FIELD(addresses.app),
-     .argument = "MODULE",
-     .help = "a module that declares the broker"},
-    {.name = "broker",
-     .letter = 'b',
-     .type = OPTION_TEXT,
-     .field = FIELD(addresses.broker),
-     .argument = "URL",
-     .help = "redis://, redis+socket:// or amqp:// (default: CELERY_BROKER_URL, the\n"
-             "module's, amqp://guest@localhost:5672//)"},
+    ADDRESS_OPTIONS(FIELD(addresses)),
     {.name = "result-backend",
      .hidden = true,
      .type = OPTION_TEXT,
@@ -67,22 +53,24 @@ static const struct option_spec specs[] = {
     {0},
 };
 
-/* What the operands of a method are called. */
+/* What the operands of a method are called; those in front of `numbers_at` are texts. */
 static const struct method {
     const char *name;
     const char *arguments[3];
+    int required, numbers_at;
     bool list; /* the only one takes all operands, as an array */
+    const char *usage;
 } methods[] = {
-    {"query_task", {"ids"}, true},
-    {"registered", {"taskinfoitems"}, true},
-    {"revoke", {"task_id"}, true},
-    {"terminate", {"task_id", "signal"}, false},
-    {"rate_limit", {"task_name", "rate_limit"}, false},
-    {"time_limit", {"task_name", "soft", "hard"}, false},
-    {"pool_grow", {"n"}, false},
-    {"pool_shrink", {"n"}, false},
-    {"add_consumer", {"queue", "exchange", "exchange_type"}, false},
-    {"cancel_consumer", {"queue"}, false},
+    {"query_task", {"ids"}, 1, 1, true, "ID..."},
+    {"registered", {"taskinfoitems"}, 0, 1, true, "[ITEM...]"},
+    {"revoke", {"task_id"}, 1, 1, true, "ID..."},
+    {"terminate", {"task_id", "signal"}, 1, 2, false, "ID [SIGNAL]"},
+    {"rate_limit", {"task_name", "rate_limit"}, 2, 2, false, "TASK RATE"},
+    {"time_limit", {"task_name", "soft", "hard"}, 2, 1, false, "TASK SOFT [HARD]"},
+    {"pool_grow", {"n"}, 0, 0, false, "[N]"},
+    {"pool_shrink", {"n"}, 0, 0, false, "[N]"},
+    {"add_consumer", {"queue", "exchange", "exchange_type"}, 1, 3, false, "QUEUE"},
+    {"cancel_consumer", {"queue"}, 1, 1, false, "QUEUE"},
 };
 
 static const struct method *find_method(const char *name)
@@ -93,19 +81,48 @@ static const struct method *find_method(const char *name)
     return NULL;
 }
 
-static void write_operand(struct wf_json_writer *w, const char *text)
+/* A whole one as an integer, which is what some methods want. */
+static bool write_number(struct wf_json_writer *w, const char *text)
 {
     const size_t len = strlen(text);
-    if (len && len < 10 && strspn(text, "0123456789") == len)
+    char *end;
+    const double number = strtod(text, &end);
+    if (!len || strspn(text, "0123456789.") != len || *end)
+        return false;
+    if (len < 10 && !strchr(text, '.'))
         wf_json_write_int(w, atoi(text));
     else
-        wf_json_write_string(w, text, len);
+        wf_json_write_double(w, number);
+    return true;
+}
+
+static int write_operands(struct wf_json_writer *w, const struct method *method, char **operands,
+                          int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (i == 3 || !method->arguments[i])
+            return options_wrong(&inspect_command, "%s wants %s: unexpected argument \"%s\"",
+                                 method->name, method->usage, operands[i]);
+        wf_json_write_key(w, method->arguments[i]);
+        if (i < method->numbers_at)
+            wf_json_write_string(w, operands[i], strlen(operands[i]));
+        else if (!write_number(w, operands[i]))
+            return options_wrong(&inspect_command, "%s wants %s: \"%s\" is no number", method->name,
+                                 method->usage, operands[i]);
+    }
+    return -1;
 }
 
 /* Writes the method's arguments, an object. Returns -1, or EXIT_USAGE after a line. */
 static int write_arguments(struct wf_json_writer *w, char **operands, int count)
 {
     const struct method *method = find_method(operands[0]);
+    int status = -1;
+    if (!method && count > 1)
+        return options_wrong(&inspect_command, "%s: unexpected argument \"%s\"", operands[0],
+                             operands[1]);
+    if (method && count - 1 < method->required)
+        return options_wrong(&inspect_command, "%s wants %s", method->name, method->usage);
     wf_json_write_object(w);
     if (method && method->list && count > 1) {
         wf_json_write_key(w, method->arguments[0]);
@@ -113,34 +130,23 @@ static int write_arguments(struct wf_json_writer *w, char **operands, int count)
         for (int i = 1; i < count; i++)
             wf_json_write_string(w, operands[i], strlen(operands[i]));
         wf_json_write_end(w);
+    } else if (method) {
+        status = write_operands(w, method, operands + 1, count - 1);
     }
-    for (int i = 1; i < count && !(method && method->list); i++) {
-        if (!method || i > 3 || !method->arguments[i - 1])
-            return options_wrong(&inspect_command, "%s: unexpected argument \"%s\"", operands[0],
-                                 operands[i]);
-        wf_json_write_key(w, method->arguments[i - 1]);
-        write_operand(w, operands[i]);
-    }
-    wf_json_write_end(w);
-    return -1;
+    if (status < 0)
+        wf_json_write_end(w);
+    return status;
 }
 
 /* ---- replies ---- */
 
-static int print_json(const struct wf_json_value *value, const char *before)
+static void print_text(const char *before, const struct wf_json_value *value)
 {
-    struct wf_json_writer *w;
-    const char *text;
     size_t len;
-    int err = wf_json_writer_create(NULL, &w);
-    if (err)
-        return err;
-    wf_json_write_value(w, value);
-    err = wf_json_writer_text(w, &text, &len);
-    if (!err)
-        printf("%s%.*s\n", before, (int)len, text);
-    wf_json_writer_destroy(w);
-    return err;
+    const char *text = wf_json_text(value, &len);
+    fputs(before, stdout);
+    fwrite(text, 1, len, stdout);
+    putchar('\n');
 }
 
 /* A list has a line for each item, an object one for each member. */
@@ -150,52 +156,75 @@ static int print_reply(const struct wf_json_value *value)
     const size_t count = wf_json_count(value);
     int err = 0;
     size_t len;
-    if (type == WF_JSON_STRING) {
-        const char *text = wf_json_text(value, &len);
-        return printf("    %.*s\n", (int)len, text) < 0 ? -EIO : 0;
-    }
-    if (type != WF_JSON_ARRAY && type != WF_JSON_OBJECT)
-        return print_json(value, "    ");
-    if (!count)
+    if (type == WF_JSON_STRING)
+        print_text("    ", value);
+    else if (type != WF_JSON_ARRAY && type != WF_JSON_OBJECT)
+        return client_print("    ", value);
+    else if (!count)
         printf("    - empty -\n");
     for (size_t i = 0; !err && i < count; i++) {
         const struct wf_json_value *item = wf_json_at(value, i);
         if (type == WF_JSON_OBJECT) {
             const char *key = wf_json_key(item, &len);
             printf("    %.*s:", (int)len, key);
-            err = print_json(item, " ");
+            err = client_print(" ", item);
+        } else if (wf_json_type(item) == WF_JSON_STRING) {
+            print_text("    * ", item);
         } else {
-            err = print_json(item, "    * ");
+            err = client_print("    * ", item);
         }
     }
     return err;
 }
 
 /* {"ok": value} and {"error": text} are how a worker says whether it did something. */
-static int print_node(const struct wf_json_value *node, bool *ret_error)
+static const struct wf_json_value *only(const struct wf_json_value *node, const char *key)
+{
+    const bool alone = wf_json_type(node) == WF_JSON_OBJECT && wf_json_count(node) == 1;
+    return alone ? wf_json_get(node, key) : NULL;
+}
+
+static int print_node(const struct wf_json_value *node)
 {
     size_t len;
     const char *name = wf_json_key(node, &len);
-    const bool marked = wf_json_type(node) == WF_JSON_OBJECT && wf_json_count(node) == 1;
-    const struct wf_json_value *ok = marked ? wf_json_get(node, "ok") : NULL;
-    const struct wf_json_value *error = marked ? wf_json_get(node, "error") : NULL;
-    *ret_error = *ret_error || error;
+    const struct wf_json_value *ok = only(node, "ok"), *error = only(node, "error");
     printf("->  %.*s: %s\n", (int)len, name, error ? "ERROR" : "OK");
     return print_reply(error ? error : ok ? ok : node);
 }
 
-static int print_replies(const struct wf_json_value *replies)
+/* Returns EXIT_DONE, or EXIT_FAILED after a line about who has not replied. */
+static int look_at_replies(const struct option_list *asked, const struct wf_json_value *replies,
+                           double timeout_s)
+{
+    int status = EXIT_DONE;
+    if (!wf_json_count(replies)) {
+        fprintf(stderr, "weft inspect: no worker replied within %g s\n", timeout_s);
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < asked->count; i++)
+        if (!wf_json_get(replies, asked->items[i])) {
+            fprintf(stderr, "weft inspect: %s did not reply within %g s\n", asked->items[i],
+                    timeout_s);
+            status = EXIT_FAILED;
+        }
+    for (size_t i = 0; i < wf_json_count(replies); i++)
+        if (only(wf_json_at(replies, i), "error"))
+            status = EXIT_FAILED;
+    return status;
+}
+
+static int print_replies(const struct wf_json_value *replies, bool json)
 {
     const size_t count = wf_json_count(replies);
-    bool error = false;
     int err = 0;
-    for (size_t i = 0; !err && i < count; i++)
-        err = print_node(wf_json_at(replies, i), &error);
-    if (err)
-        fprintf(stderr, "weft inspect: %s\n", wf_strerror(err));
-    else
+    if (json)
+        return client_print("", replies);
+    for (size_t i = 0; i < count && !err; i++)
+        err = print_node(wf_json_at(replies, i));
+    if (count && !err)
         printf("\n%zu worker%s replied\n", count, count == 1 ? "" : "s");
-    return err || error ? EXIT_FAILED : EXIT_DONE;
+    return err;
 }
 
 static int ask(const struct values *values, const char *method, const char *arguments,
@@ -204,36 +233,28 @@ static int ask(const struct values *values, const char *method, const char *argu
     struct wf_celery_client *client;
     struct wf_json *replies = NULL;
     struct wf_error error = {0};
-    int status = EXIT_FAILED;
     const struct wf_celery_control control = {.method = method,
                                               .arguments = arguments,
                                               .destination = values->destinations.items,
                                               .destination_count = values->destinations.count,
                                               .wait_ns = WF_SECONDS(timeout_s)};
-    int err = wf_celery_client_create(
-        &(struct wf_celery_client_options){.broker = values->addresses.broker}, &client, &error);
-    if (err) {
-        fprintf(stderr, "weft inspect: %s\n", error.text[0] ? error.text : wf_strerror(err));
-        return EXIT_USAGE;
-    }
+    int status = client_open(&inspect_command, &values->addresses, &client);
+    if (status >= 0)
+        return status;
     /* A worker that is told to shut down does not reply. */
     const bool silent = strcmp(method, "shutdown") == 0;
-    err = wf_celery_client_control(client, &control, silent ? NULL : &replies,
-                                   wf_after(SEND_NS + WF_SECONDS(timeout_s)), &error);
+    int err = wf_celery_client_control(client, &control, silent ? NULL : &replies,
+                                       wf_after(SEND_NS + WF_SECONDS(timeout_s)), &error);
     if (err) {
-        if (values->addresses.is_default)
-            wf_error_prefix(&error, "no broker is named (-b, CELERY_BROKER_URL), so %s",
-                            values->addresses.broker);
-        fprintf(stderr, "weft inspect: %s\n", error.text[0] ? error.text : wf_strerror(err));
-        status = err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+        status = client_failed(&inspect_command, &values->addresses, err, &error);
     } else if (silent) {
-        status = EXIT_DONE;
-    } else if (wf_json_count(wf_json_root(replies)) == 0) {
-        fprintf(stderr, "weft inspect: no worker replied within %g s\n", timeout_s);
-    } else if (values->json) {
-        status = print_json(wf_json_root(replies), "") ? EXIT_FAILED : EXIT_DONE;
+        if (values->json)
+            puts("{}");
+        status = client_end(&inspect_command, 0, EXIT_DONE);
     } else {
-        status = print_replies(wf_json_root(replies));
+        const struct wf_json_value *all = wf_json_root(replies);
+        status = look_at_replies(&values->destinations, all, timeout_s);
+        status = client_end(&inspect_command, print_replies(all, values->json), status);
     }
     wf_json_destroy(replies);
     wf_celery_client_destroy(client);
@@ -262,12 +283,46 @@ static int inspect(const struct values *values, char **operands, int count)
     return status;
 }
 
+/* Celery's users name several with commas. The names stand behind the list, in one block. */
+static int split_destinations(struct option_list *list)
+{
+    size_t room = 0, bytes = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        room++;
+        bytes += strlen(list->items[i]) + 1;
+        for (const char *at = list->items[i]; (at = strchr(at, ',')); at++)
+            room++;
+    }
+    if (!room)
+        return -1;
+    struct option_list split = {malloc(room * sizeof(split.items[0]) + bytes), 0};
+    if (!split.items) {
+        fprintf(stderr, "weft inspect: out of memory\n");
+        return EXIT_FAILED;
+    }
+    char *name = (char *)(split.items + room);
+    for (size_t i = 0; i < list->count; i++)
+        for (const char *at = list->items[i]; *at; at += *at == ',') {
+            const size_t len = strcspn(at, ",");
+            if (len)
+                split.items[split.count++] = memcpy(name, at, len);
+            name[len] = 0;
+            name += len + 1;
+            at += len;
+        }
+    options_list_free(list);
+    *list = split;
+    return list->count ? -1 : options_wrong(&inspect_command, "--destination names nobody");
+}
+
 static int run(int argc, char **argv)
 {
     struct values values = {0};
     int operands, status = options_parse(&inspect_command, argc, argv, &values, &operands);
     if (status < 0 && values.arguments && operands > 1)
         status = options_wrong(&inspect_command, "either ARG... or --arguments");
+    if (status < 0)
+        status = split_destinations(&values.destinations);
     if (status < 0)
         status = addresses_find(&inspect_command, &values.addresses);
     if (status < 0)
@@ -286,7 +341,7 @@ const struct command inspect_command = {
     .notes =
         "Methods: ping, active, reserved, scheduled, registered, stats, active_queues, revoked,\n"
         "conf, report, clock, query_task ID...; and what changes a worker: revoke ID...,\n"
-        "terminate ID, rate_limit TASK RATE, time_limit TASK SOFT HARD, pool_grow N,\n"
+        "terminate ID [SIGNAL], rate_limit TASK RATE, time_limit TASK SOFT HARD, pool_grow N,\n"
         "pool_shrink N, add_consumer QUEUE, cancel_consumer QUEUE, enable_events,\n"
         "disable_events, shutdown.\n",
     .run = run,

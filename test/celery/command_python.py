@@ -327,7 +327,10 @@ class Wrong(Case):
             self.wrong(1, "", "worker", "-A", "celery_task", "-b", f"redis://127.0.0.1:{port}")
             self.wrong(1, "", "call", "add", "1", "2", "-b", f"redis://127.0.0.1:{port}")
             self.wrong(1, "", "inspect", "ping", "-b", f"redis://127.0.0.1:{port}")
+            self.wrong(1, "the result backend: ", "call", "-w", "add", "1", "2",
+                       "--result-backend", f"redis://127.0.0.1:{port}")
             self.look()
+            self.assertEqual(SERVER.client.llen("celery"), 0)  # it was told before it was sent
 
     def test_clients_say_what_is_wrong(self):
         self.wrong(2, "missing NAME", "call")
@@ -339,8 +342,42 @@ class Wrong(Case):
         self.wrong(1, "127.0.0.1:1: .*refused", "call", "add", "1", "2", "-b", "redis://127.0.0.1:1")
         self.wrong(1, "refused", "inspect", "ping", "-b", "redis://127.0.0.1:1")
         self.wrong(1, "no worker replied", "inspect", "ping", "--timeout", "0.1")
-        self.wrong(2, "rate_limit: unexpected argument", "inspect", "rate_limit", "add", "1", "2")
+        self.wrong(2, "rate_limit wants TASK RATE: unexpected argument \"2\"", "inspect", "rate_limit",
+                   "add", "1", "2")
+        for words, pattern in ((("revoke",), r"revoke wants ID\.\.\."),
+                               (("rate_limit", "add"), "rate_limit wants TASK RATE"),
+                               (("time_limit", "add", "soon"), "\"soon\" is no number"),
+                               (("pool_grow", "1.2.3"), "\"1.2.3\" is no number"),
+                               (("ping", "-d", ","), "--destination names nobody"),
+                               (("ping", "me"), "unexpected argument \"me\"")):
+            self.wrong(2, pattern, "inspect", *words)
+        for words, pattern in ((("--eta", "2030-02-31T00:00:00"), "--eta wants a time as"),
+                               (("--eta", "2030-12-31T23:59:59+24:00"), "--eta wants a time as"),
+                               (("--eta", "2030-12-31 23:59"), "--eta wants a time as"),
+                               (("--expires", "soon"), "--expires wants seconds above 0, or a time"),
+                               (("--eta", "2030-01-01T00:00:00", "--countdown", "1"), "either"),
+                               (("--timeout", "1"), "--timeout is for --wait"),
+                               (("--queue", ""), "--queue is empty"),
+                               (("--id", ""), "--id is empty"),
+                               (("--kwargs", "{"), "kwargs are no JSON"),
+                               (("--kwargs", "[]"), "kwargs are no object")):
+            self.wrong(2, pattern, "call", "add", "1", "2", *words)
+        self.wrong(1, "the result backend: .*127.0.0.1:1: .*refused", "call", "-w", "add", "1", "2",
+                   "--result-backend", "redis://127.0.0.1:1")
         self.look()
+        self.assertEqual(SERVER.client.llen("celery"), 0)  # none of them was sent
+
+    def test_what_cannot_be_printed_is_a_failure(self):
+        worker = self.start("worker", "-A", "celery_task", "-l", "info", "-n", "w1@here")
+        for words in (("call", "add", "1", "2"), ("call", "-w", "add", "1", "2"),
+                      ("call", "-w", "--json", "add", "1", "2"), ("inspect", "ping"),
+                      ("inspect", "ping", "--json")):
+            with self.subTest(words), open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([WEFT, *words], env=environment(**NAMED), stdout=full,
+                                      stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+                self.assertEqual((done.returncode, done.stderr), (1, f"weft {words[0]}: cannot write "
+                                 "standard output: No space left on device\n"))
+        self.assertEqual(worker.end()[0], 0)
 
 
 class Clients(Case):
@@ -359,6 +396,11 @@ class Clients(Case):
         status, out, _, _ = weft(*call, "add", "1", "1", "--json", "--id", "other")
         self.assertEqual((status, json.loads(out)["status"], json.loads(out)["task_id"]),
                          (0, "SUCCESS", "other"))
+        # What is stored under that id already is not taken for the result.
+        self.assertEqual(weft(*call, "add", "2", "5", "--id", "other")[:3], (0, "7\n", ""))
+        status, out, err, _ = weft(*call, "fail", "no", "--json")
+        self.assertEqual((status, json.loads(out)["status"], err), (1, "FAILURE", ""))
+        self.assertEqual(weft(*call, "echo", '"a\\u0000b"')[1], "a\0b\n")
         began = time.monotonic()
         self.assertEqual(weft(*call, "add", "1", "1", "--countdown", "0.5")[1], "2\n")
         self.assertGreaterEqual(time.monotonic() - began, 0.5)
@@ -388,8 +430,21 @@ class Clients(Case):
         status, out, _, _ = weft("inspect", "nosuch", *one)
         self.assertEqual(status, 1, out)
         self.assertIn("w1@here: ERROR", out)
-        self.assertEqual(weft("inspect", "ping", "-d", "w2@here", "-t", "0.2")[0], 1)
-        weft("inspect", "shutdown", "-t", "0.2")
+        status, out, _, _ = weft("inspect", "nosuch", "--json")
+        self.assertEqual((status, list(json.loads(out)["w1@here"])), (1, ["error"]))
+        status, out, _, _ = weft("inspect", "time_limit", "add", "1.5", "2.5")
+        self.assertEqual(status, 0, out)
+        wait_until(lambda: "time limits of add: soft 1.5 s, hard 2.5 s" in worker.text(), "it is told")
+        self.assertEqual(weft("inspect", "revoke", "42")[0], 0)
+        self.assertEqual(json.loads(weft("inspect", "revoked", "--json")[1]), {"w1@here": ["42"]})
+        self.assertEqual(weft("inspect", "ping", "-d", "w2@here", "-t", "0.2")[:3:2],
+                         (1, "weft inspect: no worker replied within 0.2 s\n"))
+        status, out, err, _ = weft("inspect", "ping", "-d", "w1@here,w2@here", "-t", "3", "--json")
+        self.assertEqual((status, json.loads(out)), (1, {"w1@here": {"ok": "pong"}}))
+        self.assertEqual(err, "weft inspect: w2@here did not reply within 3 s\n")
+        status, out, err, _ = weft("inspect", "ping", "-d", "w2@here", "-t", "0.2", "--json")
+        self.assertEqual((status, json.loads(out)), (1, {}))
+        self.assertEqual(weft("inspect", "shutdown", "-t", "0.2", "--json")[:3], (0, "{}\n", ""))
         self.assertEqual(worker.process.wait(PATIENCE_S), 0)
 
 

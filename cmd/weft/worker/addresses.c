@@ -44,13 +44,19 @@ int addresses_find(const struct command *command, struct addresses *addresses)
     return -1;
 }
 
-int seconds_read(const struct command *command, const char *option, const char *text, double *ret)
+bool seconds_are(const char *text, double *ret)
 {
     char *end;
-    if (!text)
-        return -1;
-    *ret = strtod(text, &end);
-    if (end != text && !*end && *ret > 0 && *ret < 9e9)
+    const double seconds = strtod(text, &end);
+    if (end == text || *end || !(seconds > 0 && seconds < 9e9))
+        return false;
+    *ret = seconds;
+    return true;
+}
+
+int seconds_read(const struct command *command, const char *option, const char *text, double *ret)
+{
+    if (!text || seconds_are(text, ret))
         return -1;
     return options_wrong(command, "%s wants seconds above 0, not \"%s\"", option, text);
 }
