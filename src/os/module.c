@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -91,8 +92,39 @@ bool wfi_module_is_file(const char *path)
     return stat(path, &about) == 0 && !S_ISDIR(about.st_mode) && access(path, R_OK) == 0;
 }
 
+/*
+ * The loader maps what the headers promise, so that a file that was cut, or is still being copied,
+ * ends the program with SIGBUS. Returns NULL, or what is wrong with it; else dlopen says that.
+ */
+static const char *look_at_file(int fd)
+{
+    struct stat about;
+    ElfW(Ehdr) head;
+    ElfW(Phdr) segment;
+    if (fstat(fd, &about) || pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head ||
+        memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+        return "it is no shared object";
+    for (unsigned i = 0; head.e_phentsize == sizeof segment && i < head.e_phnum; i++) {
+        const uint64_t at = head.e_phoff + i * sizeof segment;
+        if (at > INT64_MAX ||
+            pread(fd, &segment, sizeof segment, (off_t)at) != (ssize_t)sizeof segment ||
+            segment.p_offset > (uint64_t)about.st_size ||
+            segment.p_filesz > (uint64_t)about.st_size - segment.p_offset)
+            return "the file is cut short";
+    }
+    return NULL;
+}
+
 static void *open_module(const char *path, int flags, char *why, size_t why_bytes)
 {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *wrong = fd < 0 ? NULL : look_at_file(fd);
+    if (fd >= 0)
+        close(fd);
+    if (wrong) {
+        snprintf(why, why_bytes, "%s", wrong);
+        return NULL;
+    }
     void *handle = dlopen(path, RTLD_NOW | flags);
     const char *text = handle ? NULL : dlerror();
     if (!handle)

@@ -312,19 +312,36 @@ class Wrong(Case):
         self.wrong(1, "127.0.0.1:1: .*refused", *worker, "-b", "redis://127.0.0.1:1")
         self.wrong(1, "no broker is named .*amqp://guest@localhost:5672//", *worker, env={})
         self.wrong(1, "cannot write to /nowhere", *worker, "--logfile", "/nowhere/log")
+        self.wrong(2, "%q is no sign", *worker, "--logfile", "%q")
+        self.wrong(2, "results go to Redis, or back by rpc://", *worker, "--result-backend", "amqp://x")
+        self.wrong(1, "result backend: .*127.0.0.1:1: .*refused", *worker, "--result-backend",
+                   "redis://127.0.0.1:1")
         with tempfile.TemporaryDirectory() as folder:
+            self.wrong(1, f"cannot write to {folder}: Is a directory", *worker, "--pidfile", folder)
+            notes = os.path.join(folder, "notes")
+            with open(notes, "w", encoding="ascii") as file:
+                file.write("mine\n")
+            self.wrong(1, "is there and is no pid file", *worker, "--pidfile", notes)
+            text = os.path.join(folder, "text.so")
+            shutil.copy(README, text)
+            self.wrong(2, "text.so: it is no shared object", "worker", "-A", text)
             other = os.path.join(folder, "other.so")
             shutil.copy(os.path.join(TASKS, "celery_task.so"), other)
             self.wrong(2, r"task \w+ is defined twice: at \S+:\d+ and at \S+:\d+", "worker", "-A",
                        "celery_task," + other)
             self.look()
+            self.assertEqual(read(notes), "mine\n")
+            self.assertTrue(os.path.isdir(folder))
 
     def test_a_broker_that_does_not_answer(self):
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen()
             port = silent.getsockname()[1]
-            self.wrong(1, "", "worker", "-A", "celery_task", "-b", f"redis://127.0.0.1:{port}")
+            self.wrong(1, f":{port}", "worker", "-A", "celery_task", "-q", "-b", f"redis://127.0.0.1:{port}")
+            self.wrong(1, f":{port}", "worker", "-A", "celery_task", "-q", "-b", f"amqp://127.0.0.1:{port}")
+            self.wrong(1, f"result backend: .*:{port}", "worker", "-A", "celery_task", "-q",
+                       "--result-backend", f"redis://127.0.0.1:{port}")
             self.wrong(1, "", "call", "add", "1", "2", "-b", f"redis://127.0.0.1:{port}")
             self.wrong(1, "", "inspect", "ping", "-b", f"redis://127.0.0.1:{port}")
             self.wrong(1, "the result backend: ", "call", "-w", "add", "1", "2",

@@ -35,6 +35,44 @@ static void refused(const char *name, int code, const char *part, const char *ot
     printf("%s\n", error.text);
 }
 
+/* The first bytes of the module, at most so many, as a file of this name. */
+static void cut(const char *folder, const char *name, size_t bytes)
+{
+    static char text[1 << 20];
+    char path[4096];
+    snprintf(path, sizeof path, "%s/late_module.so", folder);
+    FILE *in = fopen(path, "rb"), *out = fopen(name, "wb");
+    const size_t len = in ? fread(text, 1, bytes < sizeof text ? bytes : sizeof text, in) : 0;
+    expect(in && out && len == bytes && fwrite(text, 1, len, out) == len, name, "cannot be made");
+    if (in)
+        fclose(in);
+    expect(!out || fclose(out) == 0, name, "cannot be written");
+}
+
+/* Files that are no modules, or parts of one, are refused and not mapped. */
+static void refuse_pieces(const char *folder)
+{
+    char name[] = "/tmp/weft_modules_XXXXXX";
+    const int fd = mkstemp(name);
+    static const struct {
+        size_t bytes;
+        const char *why;
+    } cases[] = {{0, "no shared object"}, {20, "no shared object"}, {64, "cut short"},
+                 {100, "cut short"},      {3000, "cut short"},      {8192, "cut short"}};
+    expect(fd >= 0, name, "cannot be made");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cut(folder, name, cases[i].bytes);
+        refused(name, -ENOEXEC, name, cases[i].why);
+    }
+    FILE *script = fopen(name, "w");
+    for (int i = 0; i < 100; i++)
+        fputs("# no shared object\n", script);
+    fclose(script);
+    refused(name, -ENOEXEC, name, "no shared object");
+    close(fd);
+    remove(name);
+}
+
 int main(int argc, char **argv)
 {
     char path[4096];
@@ -68,6 +106,7 @@ int main(int argc, char **argv)
     refused("wrong_abi.so", -ESTALE, "old.c:7", "another weft");
     refused("wrong_symbol", -ENOEXEC, "wrong_symbol.so", "wrong_nowhere");
     refused("wrong_empty", -ENOMSG, "wrong_empty.so", "no task");
+    refuse_pieces(argv[1]);
 
     expect(chdir(argv[1]) == 0 && unsetenv("WEFT_TASK_PATH") == 0, "chdir", argv[1]);
     expect(wf_module_load("late_module", &again, &error) == 0 && again == module, "in the folder",

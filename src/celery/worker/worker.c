@@ -160,16 +160,25 @@ static bool wait_to_stop(struct wfi_worker *worker)
     return !haste || wfi_load(&worker->was_connected);
 }
 
+static const char *show_broker(const struct wfi_worker *worker, char shown[WFI_CELERY_URL_BYTES])
+{
+    const char *broker = worker->options->broker ? worker->options->broker : "redis://";
+    struct wfi_celery_url url;
+    return wfi_celery_url_parse(broker, &url, NULL) ? "" : wfi_celery_url_format(&url, shown);
+}
+
 /* Shielded. */
 static int fail_to_connect(struct wfi_worker *worker, struct wf_task *self)
 {
     struct wf_error error;
+    char shown[WFI_CELERY_URL_BYTES];
     wfi_worker_lock(worker);
     error = worker->connect_error;
     wfi_worker_unlock(worker);
-    if (!error.code)
-        wf_error_set(&error, -ETIMEDOUT, "no connection within %g s",
-                     (double)worker->options->connect_ns / 1e9);
+    if (!error.code) {
+        wf_error_set(&error, -ETIMEDOUT, "%.300s: no connection within %.3g s",
+                     show_broker(worker, shown), (double)worker->options->connect_ns / 1e9);
+    }
     return wf_task_fail_with(self, &error);
 }
 
@@ -246,12 +255,8 @@ static void connection_lost(void *arg, const struct wf_error *error, int64_t pau
 static void connected(void *arg)
 {
     struct wfi_worker *worker = arg;
-    struct wfi_celery_url url;
     char shown[WFI_CELERY_URL_BYTES];
-    const char *broker = worker->options->broker ? worker->options->broker : "redis://";
-    if (!wfi_celery_url_parse(broker, &url, NULL))
-        wfi_worker_say(worker, WF_CELERY_INFO, "Connected to %.500s",
-                       wfi_celery_url_format(&url, shown));
+    wfi_worker_say(worker, WF_CELERY_INFO, "Connected to %.500s", show_broker(worker, shown));
     wfi_events_connected(worker);
     if (wfi_exchange(&worker->was_connected, true))
         return;

@@ -26,6 +26,7 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "celery/broker/redis.h"
 #include "celery/message/arguments.h"
 #include "celery/message/node_name.h"
 #include "celery/message/url.h"
@@ -37,6 +38,7 @@ enum { DONE = 0, FAILED = 1, WRONG = 2 };
 #define DEFAULT_BROKER "amqp://guest@localhost:5672//"
 /* So that what cannot be reached is told within five seconds. */
 #define CONNECT_NS WF_SECONDS(4)
+#define AGAIN_NS WF_MILLISECONDS(500)
 /* For --prefetch-multiplier 0: as many messages as there are. */
 #define WITHOUT_LIMIT (1 << 20)
 #define PATH_BYTES 4096
@@ -128,12 +130,15 @@ static int take_pid_file(struct program *program, struct wf_error *reterr)
         file = fopen(path, "re");
         if (file && fscanf(file, "%ld", &pid) != 1)
             pid = 0;
+        const bool other = file && pid == 0 && (rewind(file), getc(file) != EOF);
         if (file)
             fclose(file);
         if (runs(pid))
             return wf_error_set(reterr, -EEXIST, "process %ld has the pid file %.200s", pid, path);
+        if (other)
+            return wf_error_set(reterr, -EEXIST, "%.200s is there and is no pid file", path);
         if (file)
-            remove(path); /* of one that is no more */
+            unlink(path); /* of one that is no more; a folder stays */
     }
     struct wf_file *probe = NULL;
     if (!err)
@@ -234,6 +239,37 @@ static void print_banner(const struct program *program, const char *pool)
 
 /* ---- running ---- */
 
+/*
+ * Results are stored late, and then tried for long: that there is no place for them is told at the
+ * start, in the time that there is for the broker, too. Where both are one, the broker's word does.
+ */
+static int reach_backend(struct program *program, struct wf_error *reterr)
+{
+    struct wf_celery_worker_options *options = &program->options;
+    const wf_deadline until = wf_after(options->connect_ns);
+    if (!options->connect_ns || !options->backend ||
+        program->backend.transport != WFI_TRANSPORT_REDIS ||
+        strcmp(options->backend, options->broker) == 0)
+        return 0;
+    for (;;) {
+        struct wfi_redis *redis = NULL;
+        int err = wfi_redis_open(&program->backend, NULL, &redis, until, reterr);
+        wfi_redis_close(redis);
+        if (!err) {
+            options->connect_ns = wf_remaining(until) + 1; /* 0 would be for ever */
+            return 0;
+        }
+        const bool final =
+            err == -EACCES || err == -EREMOTEIO || err == -ENOMEM || err == -ECANCELED;
+        if (final || wf_remaining(until) <= AGAIN_NS) {
+            wf_error_prefix(reterr, "result backend");
+            return err;
+        }
+        if (wf_sleep(wf_after(AGAIN_NS)))
+            return wf_error_set(reterr, -ECANCELED, NULL);
+    }
+}
+
 static int run(struct program *program, struct wf_error *reterr)
 {
     static const char *const kinds[] = {"threads", "fibers", "processes"};
@@ -248,8 +284,10 @@ static int run(struct program *program, struct wf_error *reterr)
         if (!program->command.quiet)
             print_banner(program, options->pool ? wf_executor_engine(options->pool)
                                                 : kinds[options->engine]);
-        err = wf_celery_worker_run(options, reterr);
+        err = reach_backend(program, reterr);
     }
+    if (!err)
+        err = wf_celery_worker_run(options, reterr);
     if (program->pid_file[0])
         remove(program->pid_file);
     return err == -ECANCELED ? 0 : err;
@@ -260,9 +298,10 @@ static int root(void *arg)
     struct program *program = arg;
     struct wf_error error = {0};
     const int err = run(program, &error);
-    if (err && !program->broker_from && err != -EINVAL)
+    const bool wrong = err == -EINVAL || err == -ENOTSUP; /* seen before anything is begun */
+    if (err && !program->broker_from && !wrong)
         wf_error_prefix(&error, "no broker is named (-b, CELERY_BROKER_URL), so " DEFAULT_BROKER);
-    program->status = err ? complain(program, FAILED, error.text) : DONE;
+    program->status = err ? complain(program, wrong ? WRONG : FAILED, error.text) : DONE;
     return program->status;
 }
 
