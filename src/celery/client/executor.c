@@ -78,6 +78,7 @@ struct call {
     wf_deadline give_up;     /* in leaving */
     bool queued;             /* in to_send */
     bool sending;            /* until a sender is through with it, or none will ever have it */
+    struct wf_scope *scope;  /* in which its sender waits for the broker */
     bool watched;            /* the watch is to be ended */
     bool answered;
     bool finished; /* in over, or the keeper has it */
@@ -166,14 +167,25 @@ static void end_call(struct celery *celery, struct call *c, int code)
 static int send_call(struct celery *celery, struct call *c, struct wf_error *reterr)
 {
     struct wfi_results *results = wfi_client_results(celery->client);
-    wf_deadline deadline = wf_after(celery->send_ns);
+    const wf_deadline deadline = wf_after(celery->send_ns);
+    struct wf_error unwanted;
+    struct wf_scope scope;
     if (!c->ignored) {
         int err = wfi_results_watch_with(results, c->id, &c->watch, hook, reterr);
         if (err)
             return err;
         c->watched = true;
     }
-    return wfi_client_publish(celery->client, c->parcel, deadline, reterr);
+    wf_scope_open(&scope, celery->fibers, WF_FOREVER);
+    WF_LOCKED(&celery->lock) {
+        c->scope = &scope;
+    }
+    int err = wfi_client_publish(celery->client, c->parcel, deadline, reterr);
+    WF_LOCKED(&celery->lock) {
+        c->scope = NULL;
+    }
+    (void)wf_scope_close(&scope, &unwanted); /* of being cancelled: publish has told */
+    return err;
 }
 
 static void send_one(struct celery *celery, struct call *c)
@@ -301,7 +313,8 @@ static void end_over(struct celery *celery)
     }
 }
 
-/* Gives up those whose time is over. Returns when there is one more to look at. */
+/* Gives up those whose time is over; one that a sender has ends when the sender is through with it,
+ * which then need not wait for the broker. Returns when there is one more to look at. */
 static wf_deadline end_left(struct celery *celery)
 {
     for (;;) {
@@ -312,11 +325,16 @@ static wf_deadline end_left(struct celery *celery)
             struct wfi_link *link = wfi_list_first(&celery->leaving);
             for (; link && !c; link = wfi_list_next(&celery->leaving, link)) {
                 struct call *at = wfi_container_of(link, struct call, leaving);
-                if (at->sending || at->finished)
-                    continue; /* who has it tells */
+                if (at->finished)
+                    continue;
                 if (at->give_up.ns > now) {
                     next = at->give_up;
                     break;
+                }
+                if (at->sending) {
+                    if (at->scope)
+                        wf_scope_cancel(at->scope);
+                    continue;
                 }
                 at->finished = true;
                 c = at;
