@@ -5,8 +5,8 @@
  *     client_calls BROKER BACKEND NAME ARGS [KWARGS [OPTION VALUE]...]
  *
  * prints what came of it: "value JSON", "error CODE TEXT", or "nothing" when there is no result
- * within the time of option wait (seconds). Options: countdown, expires (seconds), ignore, revoke (1:
- * before it is sent).
+ * within the time of option wait (seconds). Options: countdown, expires (seconds), ignore, revoke
+ * (1: before it is sent).
  *
  * In place of a name: @canvas, ARGS a signature, whose results are collected; @control, ARGS the
  * method of a request to the workers; @engine, by which typed tasks are called.
