@@ -16,6 +16,8 @@ struct wf_fibers_options {
     int workers;        /* threads; 0: one per CPU that affinity and control group quota allow */
     size_t stack_bytes; /* reserved for each fiber; 0: 256 KiB */
     const char *name;   /* threads are named name_0, name_1, ...; NULL: "fibers" and a number */
+    bool service;       /* its tasks serve others and have no end of their own: at its end wf_main
+                           leaves them alone, if nobody has destroyed it by then */
 };
 
 /*

@@ -58,6 +58,7 @@ struct wf_main_options {
  * When root has returned, children of the root scope are cancelled, as are tasks on the root's
  * executor that have not started; all that runs is waited for. Other executors that the program has
  * left open are closed and waited for: what was submitted to them still runs, unless a signal came.
+ * Those of services are left alone (struct wf_fibers_options).
  *
  * options   NULL for the defaults
  * root      its result, 0 to 255, is the program's exit status

@@ -44,7 +44,7 @@ int wfi_executor_shutdown_all(enum wf_shutdown mode, wf_deadline deadline)
     struct wfi_link *link = wfi_list_first(&all.executors);
     for (; link; link = wfi_list_next(&all.executors, link)) {
         struct wf_executor *on = wfi_container_of(link, struct wf_executor, link);
-        int failed = wf_executor_shutdown(on, mode, deadline);
+        int failed = on->service ? 0 : wf_executor_shutdown(on, mode, deadline);
         if (failed && !err)
             err = failed;
     }

@@ -52,6 +52,7 @@ struct wf_executor {
     struct wfi_link link; /* in the list of all, under its lock; in the order of the numbers */
     uint64_t number;      /* of its making, from 1 */
     char name[32];
+    bool service; /* the end of a program does not wait for it; set by the engine before init */
 };
 
 /* Puts a new executor into the list of all, and takes it out. `name` may be NULL: a unique one. */
@@ -59,7 +60,8 @@ void wfi_executor_init(struct wf_executor *on, const struct wfi_executor_ops *op
                        const char *name);
 void wfi_executor_fini(struct wf_executor *on);
 
-/* Shuts all that are left, with `mode`, and waits until the deadline. Returns 0 or -ETIMEDOUT. */
+/* Shuts all that are left but services, with `mode`, and waits until the deadline. Returns 0 or
+ * -ETIMEDOUT. */
 int wfi_executor_shutdown_all(enum wf_shutdown mode, wf_deadline deadline);
 
 /* For whoever walks the registry: a copy of the name of the task's executor, and its engine; both

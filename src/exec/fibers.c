@@ -151,6 +151,7 @@ int wf_fibers_create(const struct wf_fibers_options *options, struct wf_executor
     struct fibers *on = wfi_zalloc_aligned(64, sizeof *on);
     if (!on)
         return wf_error_set(reterr, -ENOMEM, NULL);
+    on->base.service = options->service;
     wfi_executor_init(&on->base, &ops, options->name);
     struct wfi_runtime_options runtime = {
         .workers = options->workers,

@@ -197,6 +197,20 @@ static enum wf_main_signal decide(void *arg, int signo)
     return signo == SIGTERM ? WF_MAIN_PASS : signo == SIGQUIT ? WF_MAIN_CANCEL : WF_MAIN_EXIT;
 }
 
+static int leaves_service(void *arg)
+{
+    struct wf_executor *on;
+    (void)arg;
+    if (wf_fibers_create(&(struct wf_fibers_options){.workers = 1, .service = true}, &on, NULL))
+        return 1;
+    hold_future f = hold_submit(on, "service", 0);
+    hold_drop(&f);
+    if (wf_event_wait(&started, party_soon()))
+        return 2;
+    printf("root returns\n");
+    return 0;
+}
+
 static int waits_for_event(void *arg)
 {
     (void)arg;
@@ -222,6 +236,8 @@ static int scenario(const char *name, pid_t parent)
         status = wf_main(&options, leaves_pool, NULL, &error);
     else if (strcmp(name, "closes_pool") == 0)
         status = wf_main(&options, leaves_pool, &options, &error);
+    else if (strcmp(name, "leaves_service") == 0)
+        status = wf_main(&options, leaves_service, NULL, &error);
     else if (strcmp(name, "waits") == 0)
         status = wf_main(&options, waits, NULL, &error);
     else if (strcmp(name, "cleans_up") == 0)
@@ -443,6 +459,15 @@ static void a_negative_result_is_an_error(void **state)
     assert_non_null(strstr(p.text, "EIO: the root task failed: "));
 }
 
+static void services_are_left_alone(void **state)
+{
+    (void)state;
+    struct program p;
+    start(&p, "leaves_service");
+    assert_int_equal(finish(&p), 0);
+    assert_string_equal(p.text, "root returns\n");
+}
+
 static void a_signal_ends_the_wait_for_pools(void **state)
 {
     (void)state;
@@ -494,6 +519,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(inside_itself_it_is_a_state_error),
         cmocka_unit_test(an_ignored_signal_stays_ignored),
         cmocka_unit_test(a_negative_result_is_an_error),
+        cmocka_unit_test(services_are_left_alone),
         cmocka_unit_test(a_signal_ends_the_wait_for_pools),
         cmocka_unit_test(the_program_decides_about_signals),
     };
