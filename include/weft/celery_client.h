@@ -60,7 +60,7 @@ struct wf_celery_client_options {
  * Makes a client; nothing is connected yet.
  *
  * options      used during the call
- * ret_client   receives the client; the caller destroys it, under wf_main before the root task ends
+ * ret_client   receives the client; the caller destroys it
  *
  * Returns 0, or
  *   -EINVAL    an address is malformed

@@ -52,7 +52,7 @@ struct wf_celery_options {
 
 /*
  * Makes an executor; nothing is connected yet. The caller destroys it with wf_executor_destroy,
- * which revokes what has not been done; under wf_main before the root task ends.
+ * which revokes what has not been done.
  *
  * options   used during the call
  *

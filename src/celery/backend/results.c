@@ -585,10 +585,8 @@ static int start(struct wfi_results *results, struct wf_error *reterr)
     WF_LOCKED(&results->lock) {
         results->dead = (struct wf_error){0};
     }
-    int err = 0;
-    if (!results->on)
-        err = wf_fibers_create(&(struct wf_fibers_options){.workers = 1, .name = "results"},
-                               &results->on, reterr);
+    const struct wf_fibers_options fibers = {.workers = 1, .name = "results", .service = true};
+    int err = results->on ? 0 : wf_fibers_create(&fibers, &results->on, reterr);
     if (err)
         return err;
     results->reader = wfi_results_reader_submit(results->on, results);

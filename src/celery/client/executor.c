@@ -518,8 +518,8 @@ static int begin(struct celery *celery, const struct wf_celery_options *options,
                                                     .backend = options->backend,
                                                     .prefix = options->prefix,
                                                     .queue = options->queue};
-    int err = wf_fibers_create(&(struct wf_fibers_options){.workers = 1, .name = "celery"},
-                               &celery->fibers, reterr);
+    const struct wf_fibers_options fibers = {.workers = 1, .name = "celery", .service = true};
+    int err = wf_fibers_create(&fibers, &celery->fibers, reterr);
     if (!err)
         err = wfi_client_create(&client, celery->fibers, &celery->client, reterr);
     if (!err)

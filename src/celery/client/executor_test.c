@@ -17,6 +17,7 @@
 #include <weft/celery_executor.h>
 #include <weft/fibers.h>
 #include <weft/listener.h>
+#include <weft/main.h>
 #include <weft/scope.h>
 #include <weft/task.h>
 
@@ -666,6 +667,42 @@ static void test_a_broker_that_comes_back_is_used(void **state)
     wf_executor_destroy(on);
 }
 
+/* ---- under wf_main ---- */
+
+struct left {
+    struct wf_executor *on;
+    struct wf_celery_client *client;
+};
+
+static int leave(void *arg)
+{
+    struct left *left = arg;
+    const struct wf_celery_client_options options = {.broker = server.url, .backend = server.url};
+    const struct wf_celery_apply ignored = {.queue = "left", .ignore_result = true};
+    struct wf_celery_result *result;
+    wf_none none;
+    left->on = create_executor(NULL);
+    e_none_future f =
+        e_none_submit_with(left->on, &(struct wf_submit_options){.celery = &ignored}, 1);
+    int err = e_none_result(&f, &none, soon(), NULL);
+    if (!err)
+        err = wf_celery_client_create(&options, &left->client, NULL);
+    if (!err)
+        err = wf_celery_client_wait(left->client, "never", &result, WF_NOW, NULL);
+    return err == -ETIMEDOUT ? 7 : 1;
+}
+
+static void test_what_is_not_destroyed_does_not_keep_a_program(void **state)
+{
+    struct left left = {NULL, NULL};
+    struct wf_error error = {0};
+    (void)state;
+    assert_int_equal(
+        wf_main(&(struct wf_main_options){.no_processes = true}, leave, &left, &error), 7);
+    wf_celery_client_destroy(left.client);
+    wf_executor_destroy(left.on);
+}
+
 /* ---- no memory ---- */
 
 static int whole_call(struct wfi_redis *redis)
@@ -736,6 +773,7 @@ int main(void)
         cmocka_unit_test(test_cancelling_does_not_wait_for_a_broker_that_hangs),
         cmocka_unit_test(test_a_worker_hears_of_it),
         cmocka_unit_test(test_a_broker_that_comes_back_is_used),
+        cmocka_unit_test(test_what_is_not_destroyed_does_not_keep_a_program),
         cmocka_unit_test(test_memory_that_runs_out_is_told_or_survived),
     };
     struct redis_server probe = {0};
