@@ -62,8 +62,10 @@ static bool amqp_is_open(const void *connection)
     return wfi_amqp_is_open(connection);
 }
 
-static void close_amqp(void *connection)
+static void close_amqp(void *connection, bool silent)
 {
+    if (silent)
+        wfi_amqp_break(connection);
     wfi_amqp_close(connection, wf_after(CLOSE_NS));
 }
 

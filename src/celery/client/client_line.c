@@ -2,6 +2,10 @@
 /*
  * A connection is freed when it has been replaced and its last user has let go of it. Whoever finds
  * none that works opens one, one caller at a time.
+ *
+ * Where a server goes without a word, behind a network that loses everything, say, a connection
+ * looks whole for a quarter of an hour. So one on which somebody waited in vain is used no more;
+ * those who wait on it still may have more luck.
  */
 #include "celery/client/client_line.h"
 
@@ -12,17 +16,21 @@
 /* As Celery's own client: three times more, after no pause and then 0.2 s more each time. */
 #define RETRIES_MAX 3
 #define PAUSE_STEP_NS WF_MILLISECONDS(200)
+/* Servers answer in milliseconds. One that is merely slow costs a connection more. */
+#define SILENCE_NS WF_SECONDS(1)
 
 struct wfi_line_connection {
     void *connection;
     uint64_t number;
-    int users; /* and one for the line; under its lock */
+    int users;   /* and one for the line; under its lock */
+    bool silent; /* under the lock */
 };
 
 void wfi_line_init(struct wfi_line *line, const struct wfi_line_kind *kind,
                    const struct wfi_celery_url *url, const void *options, bool once)
 {
-    *line = (struct wfi_line){.kind = kind, .url = *url, .options = options, .once = once};
+    *line = (struct wfi_line){
+        .kind = kind, .url = *url, .options = options, .once = once, .silence_ns = SILENCE_NS};
     wf_mutex_init(&line->opening);
     wf_mutex_init(&line->lock);
 }
@@ -36,7 +44,7 @@ static void let_go(struct wfi_line *line, struct wfi_line_connection *c)
         last = --c->users == 0;
     }
     if (last) {
-        line->kind->close(c->connection);
+        line->kind->close(c->connection, c->silent);
         wfi_free(c);
     }
 }
@@ -49,6 +57,20 @@ void wfi_line_fini(struct wfi_line *line)
     wf_mutex_fini(&line->opening);
     wf_mutex_fini(&line->lock);
     line->kind = NULL;
+}
+
+/* Nobody else takes it. */
+static void retire(struct wfi_line *line, struct wfi_line_connection *c)
+{
+    bool current = false;
+    WF_LOCKED(&line->lock) {
+        c->silent = true;
+        current = line->current == c;
+        if (current)
+            line->current = NULL;
+    }
+    if (current)
+        let_go(line, c);
 }
 
 /* NULL where none is open. */
@@ -117,9 +139,12 @@ int wfi_line_do(struct wfi_line *line, wfi_line_act act, void *arg, wf_deadline 
     for (int tries = 0;; tries++) {
         struct wfi_line_connection *c = NULL;
         int err = hold(line, &c, deadline, reterr);
+        const bool connected = c != NULL;
+        const int64_t begun = wf_now();
         if (!err)
             err = act(arg, c->connection, c->number, deadline, reterr);
-        const bool connected = c != NULL;
+        if (connected && err == -ETIMEDOUT && wf_now() - begun >= line->silence_ns)
+            retire(line, c);
         let_go(line, c);
         if (!is_passing(err, connected) || line->once || tries == RETRIES_MAX)
             return err;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A client's connection to a server, shared by all callers: opened when it is needed, and again
- * after it broke. What is done on it is done again when it breaks, three times, as Celery does it:
- * what was sent before the server's answer was lost may then be there twice.
+ * after it broke, or after a caller waited on it in vain for a second and longer. What is done on
+ * it is done again when it breaks, three times, as Celery does it: what was sent before the
+ * server's answer was lost may then be there twice.
  */
 #ifndef WFI_CELERY_CLIENT_LINE_H
 #define WFI_CELERY_CLIENT_LINE_H
@@ -16,7 +17,8 @@ struct wfi_line_kind {
     int (*open)(const struct wfi_celery_url *url, const void *options, void **ret_connection,
                 wf_deadline deadline, struct wf_error *reterr);
     bool (*is_open)(const void *connection);
-    void (*close)(void *connection);
+    /* `silent`: the server has not answered, and no word is lost on it. */
+    void (*close)(void *connection, bool silent);
 };
 
 /* Its fields are its own, but `url`. */
@@ -25,6 +27,7 @@ struct wfi_line {
     struct wfi_celery_url url;
     const void *options;
     bool once; /* nothing is tried again */
+    int64_t silence_ns;
     struct wf_mutex opening;
     struct wf_mutex lock;
     /* under the lock */

@@ -58,8 +58,9 @@ static bool redis_is_open(const void *connection)
     return wfi_redis_is_open(connection);
 }
 
-static void close_redis(void *connection)
+static void close_redis(void *connection, bool silent)
 {
+    (void)silent;
     wfi_redis_close(connection);
 }
 
