@@ -697,8 +697,8 @@ static void test_what_is_not_destroyed_does_not_keep_a_program(void **state)
     struct left left = {NULL, NULL};
     struct wf_error error = {0};
     (void)state;
-    assert_int_equal(
-        wf_main(&(struct wf_main_options){.no_processes = true}, leave, &left, &error), 7);
+    assert_int_equal(wf_main(&(struct wf_main_options){.no_processes = true}, leave, &left, &error),
+                     7);
     wf_celery_client_destroy(left.client);
     wf_executor_destroy(left.on);
 }
