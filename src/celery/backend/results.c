@@ -14,9 +14,11 @@
  *     subscription is what the topic's watches want: with some it is asked for, with none freed.
  *  4. When the connection breaks there are no answers any more: topics without watches are freed,
  *     and for the others all begins again on the next connection.
- *  5. When the reader itself ends (there was no memory to run it), all watches do, and the next one
+ *  5. A connection that is silent for CHECK_NS is asked for a sign of life, and broken if there is
+ *     none: what is behind a network that loses everything would be waited for until TCP gives up.
+ *  6. When the reader itself ends (there was no memory to run it), all watches do, and the next one
  *     starts another.
- *  6. A watch that has ended is not touched any more once the lock is left.
+ *  7. A watch that has ended is not touched any more once the lock is left.
  */
 #include "celery/backend/results.h"
 
@@ -35,6 +37,7 @@
 /* A server that does not answer for so long has gone. */
 #define CONNECT_NS WF_SECONDS(4)
 #define CALL_NS WF_SECONDS(30)
+#define CHECK_NS WF_SECONDS(30)
 #define RETRIES_MAX 20
 /* Before who wants to send is told; as often as sending itself is tried. */
 #define ATTEMPTS 4
@@ -69,7 +72,7 @@ struct wfi_results {
     char *reply_queue;     /* rpc://; NULL: Redis */
     struct wf_event there; /* rpc: results can come, or it has failed */
     int retries_max;
-    int64_t pause_ns;
+    int64_t pause_ns, check_ns;
     struct wf_event wanted; /* there is a topic, as far as the reader has not seen otherwise */
     struct wf_event sent;   /* nobody sends */
     struct wf_event left;
@@ -352,6 +355,22 @@ static int look(struct wfi_results *results, struct wfi_redis *redis, struct wf_
     return err ? err : count;
 }
 
+/* The next that the server says, before which it may be asked whether it is there. */
+static int wait_for(struct wfi_results *results, struct wfi_redis *feed, redisReply **ret_reply,
+                    struct wf_error *reterr)
+{
+    struct wfi_redis_batch batch = {0};
+    int err = wfi_redis_receive(feed, ret_reply, wf_after(results->check_ns), reterr);
+    if (err != -ETIMEDOUT)
+        return err;
+    wfi_redis_add(&batch, "PING");
+    err = wfi_redis_send(feed, &batch, reterr);
+    wfi_redis_batch_fini(&batch);
+    if (!err)
+        err = wfi_redis_receive(feed, ret_reply, wf_after(results->check_ns), reterr);
+    return err == -ETIMEDOUT ? wf_error_set(reterr, -ECONNRESET, "Redis: no sign of life") : err;
+}
+
 /* Until the connection breaks. */
 static int read_all(struct wfi_results *results, struct wfi_redis *feed, struct wfi_redis *store,
                     bool *ret_worked, struct wf_error *reterr)
@@ -370,7 +389,7 @@ static int read_all(struct wfi_results *results, struct wfi_redis *feed, struct 
                 continue;
             }
             if (!err)
-                err = wfi_redis_receive(feed, &reply, WF_FOREVER, reterr);
+                err = wait_for(results, feed, &reply, reterr);
         }
         if (!err) {
             err = take(results, reply, reterr);
@@ -805,6 +824,7 @@ int wfi_results_create(const struct wfi_celery_url *url, const struct wfi_result
     results->shares = results->on != NULL;
     results->retries_max = options->retries_max ? options->retries_max : RETRIES_MAX;
     results->pause_ns = options->pause_ns ? options->pause_ns : PAUSE_STEP_NS;
+    results->check_ns = options->check_ns ? options->check_ns : CHECK_NS;
     results->topics.same = has_id;
     results->topics.seed = seed;
     results->kept.same = is_kept;

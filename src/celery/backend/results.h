@@ -53,6 +53,8 @@ struct wfi_results_options {
     int retries_max; /* of connecting, one after another, until who waits is told: 20 when 0 */
     int64_t
         pause_ns; /* what each pause between them is longer than the one before: 200 ms when 0 */
+    int64_t check_ns; /* when Redis is silent for so long it is asked whether it is there: 30 s when
+                         0 */
 };
 
 /*

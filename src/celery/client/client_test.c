@@ -12,11 +12,13 @@
 #include <errno.h>
 
 #include <weft/fibers.h>
+#include <weft/listener.h>
 #include <weft/scope.h>
 #include <weft/task.h>
 #include <weft/threads.h>
 
 #include "base/alloc.h"
+#include "base/atomic.h"
 #include "celery/client/client.h"
 #include "celery/message/control.h"
 #include "celery/message/message.h"
@@ -490,6 +492,96 @@ static void test_a_backend_that_cannot_be_reached_is_told(void **state)
     wf_celery_client_destroy(client);
 }
 
+/* ---- a network that loses everything ---- */
+
+enum { RELAYED = 64 };
+
+struct relay {
+    struct wf_listener *listener;
+    struct wf_stream *streams[RELAYED][2];
+    WFI_ATOMIC(size_t) lost; /* connections before this one */
+};
+
+WF_TASK(wf_none, pump, (struct relay *, relay), (size_t, number), (int, from))
+
+/* Carries what comes in one direction; the end is told in any case. */
+int pump(struct wf_task *self, struct relay *relay, size_t number, int from, wf_none *ret)
+{
+    struct wf_stream *in = relay->streams[number][from], *out = relay->streams[number][!from];
+    char buf[4096];
+    ssize_t n;
+    int err = 0;
+    (void)self, (void)ret;
+    while (!err && (n = wf_stream_read(in, buf, sizeof buf, WF_FOREVER)) > 0)
+        if (number >= wfi_load(&relay->lost))
+            err = wf_stream_write(out, buf, (size_t)n, WF_FOREVER);
+    (void)wf_stream_shutdown(out, WF_SHUTDOWN_BOTH);
+    return 0;
+}
+WF_TASK_DEFINE(pump)
+
+WF_TASK(wf_none, relay_all, (struct relay *, relay))
+
+int relay_all(struct wf_task *self, struct relay *relay, wf_none *ret)
+{
+    struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
+    struct wf_error unwanted;
+    char at[128];
+    size_t count = 0;
+    (void)self, (void)ret;
+    snprintf(at, sizeof at, "unix:%s", server.socket);
+    for (; count < RELAYED; count++) {
+        struct wf_stream **pair = relay->streams[count];
+        if (wf_listener_accept(relay->listener, &pair[0], WF_FOREVER) ||
+            wf_dial(at, NULL, &pair[1], WF_FOREVER, NULL))
+            break;
+        for (int from = 0; from < 2; from++)
+            if (pump_go(scope, relay, count, from))
+                wf_scope_cancel(scope);
+    }
+    wf_scope_cancel(scope);
+    (void)wf_scope_close(scope, &unwanted);
+    for (size_t i = 0; i < RELAYED; i++) {
+        wf_stream_close(relay->streams[i][0]);
+        wf_stream_close(relay->streams[i][1]);
+    }
+    return 0;
+}
+WF_TASK_DEFINE(relay_all)
+
+static void test_a_server_that_falls_silent_is_looked_for_again(void **state)
+{
+    struct relay relay = {0};
+    struct wf_executor *fibers;
+    struct wfi_celery_url url;
+    struct wfi_results *results = NULL;
+    struct wfi_result_watch watch;
+    struct wfi_redis *redis = connect_to_server();
+    const struct wfi_results_options options = {.pause_ns = 1, .check_ns = WF_MILLISECONDS(200)};
+    char at[160];
+    wf_none none;
+    (void)state;
+    snprintf(at, sizeof at, "unix:%s/relay", server.folder);
+    assert_int_equal(wf_listener_open(at, NULL, &relay.listener, NULL), 0);
+    assert_int_equal(wf_fibers_create(NULL, &fibers, NULL), 0);
+    relay_all_future relaying = relay_all_submit(fibers, &relay);
+    snprintf(at, sizeof at, "redis+socket://%s/relay", server.folder);
+    assert_int_equal(wfi_celery_url_parse(at, &url, NULL), 0);
+    assert_int_equal(wfi_results_create(&url, &options, &results, NULL), 0);
+    assert_int_equal(wfi_results_watch(results, "silence", &watch, NULL), 0);
+    wait_for_subscriptions(redis, "silence", 1);
+    wfi_store(&relay.lost, 2); /* the subscribing one, and the one that asks */
+    assert_int_equal(store(redis, "silence", WFI_STATE_SUCCESS, "1"), 0);
+    expect_result(&watch, "1");
+    wfi_results_unwatch(&watch);
+    wfi_results_destroy(results);
+    wf_future_cancel(relaying.future);
+    (void)relay_all_result(&relaying, &none, soon(), NULL);
+    wf_listener_close(relay.listener);
+    wf_executor_destroy(fibers);
+    wfi_redis_close(redis);
+}
+
 /* ---- many ---- */
 
 #define CALLERS 1000
@@ -740,6 +832,7 @@ int main(void)
         cmocka_unit_test(test_a_broken_connection_loses_no_result),
         cmocka_unit_test(test_a_server_that_comes_back_is_found),
         cmocka_unit_test(test_a_backend_that_cannot_be_reached_is_told),
+        cmocka_unit_test(test_a_server_that_falls_silent_is_looked_for_again),
         cmocka_unit_test(test_a_thousand_fibers_wait_at_once),
         cmocka_unit_test(test_threads_wait_too),
         cmocka_unit_test(test_a_wait_can_be_cancelled),
