@@ -9,8 +9,6 @@
 #include "celery/message/typed.h"
 
 #include <errno.h>
-#include <float.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,76 +72,22 @@ static int does_not_fit(struct binding *b, const struct wf_param *param,
                  digits, len > 40 ? "..." : "", param->type);
 }
 
-/* Digits without a sign. False: more than 64 bits. */
-static bool read_digits(const char *digits, uint64_t *ret)
-{
-    uint64_t number = 0;
-    for (; *digits; digits++)
-        if (__builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, (uint64_t)(*digits - '0'), &number))
-            return false;
-    *ret = number;
-    return true;
-}
-
 static int bind_integer(struct binding *b, const struct wf_param *param,
                         const struct wf_json_value *value, void *to)
 {
-    bool truth, negative = false;
-    uint64_t size = 0; /* without the sign */
-
-    if (wf_json_bool(value, &truth) == 0) {
-        size = truth;
-    } else if (wf_json_type(value) == WF_JSON_INT) {
-        const char *digits = wf_json_text(value, NULL);
-        negative = digits[0] == '-';
-        if (!read_digits(digits + negative, &size))
-            return does_not_fit(b, param, value);
-    } else {
-        return wrong_type(b, param, "int", value);
-    }
-    const unsigned bits = param->size * 8;
-    const bool is_signed = param->kind == WF_PARAM_INT;
-    const uint64_t max = UINT64_MAX >> (64 - bits + (is_signed ? 1 : 0));
-    if (negative ? size > (is_signed ? max + 1 : 0) : size > max)
-        return does_not_fit(b, param, value);
-    const uint64_t number = negative ? 0 - size : size;
-    switch (param->size) {
-    case 1:
-        memcpy(to, &(uint8_t){(uint8_t)number}, 1);
-        break;
-    case 2:
-        memcpy(to, &(uint16_t){(uint16_t)number}, 2);
-        break;
-    case 4:
-        memcpy(to, &(uint32_t){(uint32_t)number}, 4);
-        break;
-    default:
-        memcpy(to, &number, 8);
-    }
-    return 0;
+    const int err = wfi_typed_read_integer(value, param->kind == WF_PARAM_INT, param->size, to);
+    return err == -EINVAL   ? wrong_type(b, param, "int", value)
+           : err == -ERANGE ? does_not_fit(b, param, value)
+                            : 0;
 }
 
 static int bind_double(struct binding *b, const struct wf_param *param,
                        const struct wf_json_value *value, void *to)
 {
-    double number = 0;
-    bool truth;
-
-    if (wf_json_bool(value, &truth) == 0)
-        number = truth;
-    else if (wf_json_double(value, &number))
-        return wrong_type(b, param, "float", value);
-    if (wf_json_type(value) == WF_JSON_INT && isinf(number))
-        return does_not_fit(b, param, value);
-    if (param->size == sizeof(float)) {
-        if (isfinite(number) && fabs(number) > (double)FLT_MAX)
-            return does_not_fit(b, param, value);
-        memcpy(to, &(float){(float)number}, sizeof(float));
-    } else {
-        memcpy(to, &number, sizeof number);
-    }
-    return 0;
+    const int err = wfi_typed_read_double(value, param->size, to);
+    return err == -EINVAL   ? wrong_type(b, param, "float", value)
+           : err == -ERANGE ? does_not_fit(b, param, value)
+                            : 0;
 }
 
 static int bind_string(struct binding *b, const struct wf_param *param,
@@ -165,18 +109,10 @@ static int bind_string(struct binding *b, const struct wf_param *param,
 static int bind_bytes(struct binding *b, const struct wf_param *param,
                       const struct wf_json_value *value, void **ret_owned, void *to)
 {
-    const struct wf_json_value *text = value;
-    const char *form = NULL;
-
-    if (wf_json_count(value) == 2) {
-        form = wfi_json_c_string(wf_json_get(value, "__type__"));
-        text = wf_json_get(value, "__value__");
-    }
-    const bool encoded = form && strcmp(form, "base64") == 0;
-    if (wf_json_type(text) != WF_JSON_STRING || (form && !encoded && strcmp(form, "bytes") != 0))
+    struct wf_bytes bytes;
+    bool encoded;
+    if (wfi_typed_find_bytes(value, &bytes, &encoded))
         return wrong_type(b, param, "bytes", value);
-    struct wf_bytes bytes = {0};
-    bytes.ptr = wf_json_text(text, &bytes.len);
     if (encoded) {
         *ret_owned = wfi_alloc(bytes.len / 4 * 3 + 1);
         if (!*ret_owned)

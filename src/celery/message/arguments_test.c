@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "celery/message/message.h"
+#include "celery/message/typed.h"
 
 #include "celery_fixture.h"
 
@@ -152,6 +153,10 @@ static void wrong_types_are_told(void **state)
         {"[true, 0, 0, null, null, 0]", "others() argument 'raw' must be bytes, not NoneType"},
         {"[true, 0, 0, null, {\"__type__\": \"uuid\", \"__value__\": \"\"}, 0]",
          "others() argument 'raw' must be bytes, not dict"},
+        {"[true, 0, 0, null, {\"__value__\": \"x\", \"other\": 1}, 0]",
+         "others() argument 'raw' must be bytes, not dict"},
+        {"[true, 0, 0, null, [\"__value__\", \"x\"], 0]",
+         "others() argument 'raw' must be bytes, not list"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         check_wrong(&others_task, wrong[i][0], "{}", "TypeError", wrong[i][1]);
@@ -390,6 +395,46 @@ static void results_become_json(void **state)
     wf_json_writer_destroy(w);
 }
 
+static int result_of(const struct wf_task_type *type, const char *text, void *ret)
+{
+    struct wf_json *json = fixture_parse(text, strlen(text));
+    struct wf_error err;
+    const int got = wfi_typed_read_result(type, wf_json_root(json), ret, &err);
+    assert_true(!got || err.text[0]);
+    wf_json_destroy(json);
+    return got;
+}
+
+/* What a task over there gives: the same rules as for arguments. */
+static void results_are_read_into_their_type(void **state)
+{
+    (void)state;
+    int8_t small = 0;
+    uint64_t large = 0;
+    double d = 0;
+    float f = 0;
+    assert_int_equal(result_of(&gives_int8_task, "-128", &small), 0);
+    assert_int_equal(small, -128);
+    assert_int_equal(result_of(&gives_int8_task, "true", &small), 0); /* Python's bool is an int */
+    assert_int_equal(small, 1);
+    assert_int_equal(result_of(&gives_int8_task, "128", &small), -ERANGE);
+    assert_int_equal(result_of(&gives_int8_task, "-129", &small), -ERANGE);
+    assert_int_equal(result_of(&gives_int8_task, "1.0", &small), WF_EPROTOCOL);
+    assert_int_equal(result_of(&numbers_task, "18446744073709551615", &large), 0);
+    assert_true(large == UINT64_MAX);
+    assert_int_equal(result_of(&numbers_task, "-1", &large), -ERANGE);
+    assert_int_equal(result_of(&gives_double_task, "3", &d), 0);
+    assert_true(d == 3);
+    assert_int_equal(result_of(&gives_double_task, "1e400", &d), 0); /* Python's inf */
+    assert_true(isinf(d));
+    char digits[410] = "1";
+    memset(digits + 1, '0', 400);
+    assert_int_equal(result_of(&gives_double_task, digits, &d), -ERANGE);
+    assert_int_equal(result_of(&gives_float_task, "1e39", &f), -ERANGE);
+    assert_int_equal(result_of(&gives_float_task, "Infinity", &f), 0);
+    assert_true(isinf(f));
+}
+
 static void lack_of_memory_is_told(void **state)
 {
     (void)state;
@@ -429,6 +474,7 @@ int main(void)
         cmocka_unit_test(the_rest_goes_where_the_task_says),
         cmocka_unit_test(what_a_task_says_of_itself_is_checked),
         cmocka_unit_test(results_become_json),
+        cmocka_unit_test(results_are_read_into_their_type),
         cmocka_unit_test(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

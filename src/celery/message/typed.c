@@ -2,6 +2,8 @@
 #include "celery/message/typed.h"
 
 #include <errno.h>
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -190,63 +192,94 @@ static int too_large(const struct wf_task_type *type, const struct wf_json_value
                         type->name, wf_json_text(value, NULL), type->result_type);
 }
 
-/* -ERANGE for a sign, and for what has no room in 64 bits. */
-static int read_digits(const char *digits, uint64_t *ret)
+/* Digits without a sign. False: more than 64 bits. */
+static bool read_digits(const char *digits, uint64_t *ret)
 {
     uint64_t number = 0;
     for (; *digits; digits++)
-        if (*digits < '0' || __builtin_mul_overflow(number, 10, &number) ||
+        if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, (uint64_t)(*digits - '0'), &number))
-            return -ERANGE;
+            return false;
     *ret = number;
+    return true;
+}
+
+int wfi_typed_read_integer(const struct wf_json_value *value, bool is_signed, size_t bytes,
+                           void *ret)
+{
+    bool truth, negative = false;
+    uint64_t size = 0; /* without the sign */
+
+    if (wf_json_bool(value, &truth) == 0) {
+        size = truth;
+    } else if (wf_json_type(value) == WF_JSON_INT) {
+        const char *digits = wf_json_text(value, NULL);
+        negative = digits[0] == '-';
+        if (!read_digits(digits + negative, &size))
+            return -ERANGE;
+    } else {
+        return -EINVAL;
+    }
+    const uint64_t max = UINT64_MAX >> (64 - bytes * 8 + (is_signed ? 1 : 0));
+    if (negative ? size > (is_signed ? max + 1 : 0) : size > max)
+        return -ERANGE;
+    const uint64_t number = negative ? 0 - size : size;
+    memcpy(ret, &number, bytes); /* the least bytes come first, as in write_integer */
     return 0;
 }
 
-static int read_integer(const struct wf_task_type *type, const struct wf_json_value *value,
-                        void *ret, struct wf_error *reterr)
+int wfi_typed_read_double(const struct wf_json_value *value, size_t bytes, void *ret)
 {
-    const bool is_signed = type->result_kind == WF_PARAM_INT;
-    const unsigned bits = type->result_bytes * 8;
-    int64_t number = 0;
-    int err = wf_json_int(value, &number);
-    if (err == -ERANGE && !is_signed && bits == 64) {
-        uint64_t large;
-        if (read_digits(wf_json_text(value, NULL), &large))
-            return too_large(type, value, reterr);
-        memcpy(ret, &large, sizeof large);
-        return 0;
+    double number = 0;
+    bool truth;
+
+    if (wf_json_bool(value, &truth) == 0)
+        number = truth;
+    else if (wf_json_double(value, &number))
+        return -EINVAL;
+    if (wf_json_type(value) == WF_JSON_INT && isinf(number))
+        return -ERANGE;
+    if (bytes == sizeof(float)) {
+        if (isfinite(number) && fabs(number) > (double)FLT_MAX)
+            return -ERANGE;
+        memcpy(ret, &(float){(float)number}, sizeof(float));
+    } else {
+        memcpy(ret, &number, sizeof number);
     }
-    if (err == -EINVAL)
-        return wrong(type, value, reterr);
-    const int64_t max = bits == 64 ? INT64_MAX : (int64_t)1 << (is_signed ? bits - 1 : bits);
-    if (err || (!is_signed && number < 0) || (bits < 64 && number >= max) ||
-        (bits < 64 && number < -max))
-        return too_large(type, value, reterr);
-    memcpy(ret, &number, type->result_bytes);
+    return 0;
+}
+
+int wfi_typed_find_bytes(const struct wf_json_value *value, struct wf_bytes *ret, bool *ret_base64)
+{
+    *ret_base64 = false;
+    if (wf_json_type(value) == WF_JSON_OBJECT && wf_json_count(value) == 2) {
+        const char *form = wfi_json_c_string(wf_json_get(value, "__type__"));
+        *ret_base64 = form && strcmp(form, "base64") == 0;
+        if (!*ret_base64 && (!form || strcmp(form, "bytes") != 0))
+            return -EINVAL;
+        value = wf_json_get(value, "__value__");
+    }
+    if (wf_json_type(value) != WF_JSON_STRING)
+        return -EINVAL;
+    ret->ptr = wf_json_text(value, &ret->len);
     return 0;
 }
 
 /* Text, or bytes in one of kombu's forms; `*ret` is on the heap, with a NUL behind it. */
 static int read_bytes(const struct wf_json_value *value, char **ret, size_t *ret_len)
 {
-    const char *form = NULL;
-    size_t len = 0;
-    if (wf_json_count(value) == 2) {
-        form = wfi_json_c_string(wf_json_get(value, "__type__"));
-        value = wf_json_get(value, "__value__");
-    }
-    const bool encoded = form && strcmp(form, "base64") == 0;
-    const char *text = wf_json_text(value, &len);
-    if (wf_json_type(value) != WF_JSON_STRING || (form && !encoded && strcmp(form, "bytes") != 0))
+    struct wf_bytes text;
+    bool encoded;
+    if (wfi_typed_find_bytes(value, &text, &encoded))
         return WF_EPROTOCOL;
-    char *bytes = wfi_alloc(len + 1);
+    char *bytes = wfi_alloc(text.len + 1);
     if (!bytes)
         return -ENOMEM;
-    ssize_t count = (ssize_t)len;
+    ssize_t count = (ssize_t)text.len;
     if (encoded)
-        count = wfi_base64_decode(text, len, bytes);
+        count = wfi_base64_decode(text.ptr, text.len, bytes);
     else
-        memcpy(bytes, text, len);
+        memcpy(bytes, text.ptr, text.len);
     if (count < 0) {
         wfi_free(bytes);
         return WF_EPROTOCOL;
@@ -313,27 +346,24 @@ static int read_wire(const struct wf_task_type *type, const struct wf_json_value
 int wfi_typed_read_result(const struct wf_task_type *type, const struct wf_json_value *value,
                           void *ret, struct wf_error *reterr)
 {
+    int err = 0;
     switch (type->result_kind) {
     case WF_PARAM_BOOL:
         return wf_json_bool(value, ret) ? wrong(type, value, reterr) : 0;
     case WF_PARAM_INT:
     case WF_PARAM_UINT:
-        return read_integer(type, value, ret, reterr);
-    case WF_PARAM_DOUBLE: {
-        double number;
-        if (wf_json_double(value, &number))
-            return wrong(type, value, reterr);
-        const float narrow = (float)number;
-        memcpy(ret, type->result_bytes == sizeof narrow ? (const void *)&narrow : &number,
-               type->result_bytes);
-        return 0;
-    }
+        err = wfi_typed_read_integer(value, type->result_kind == WF_PARAM_INT, type->result_bytes,
+                                     ret);
+        break;
+    case WF_PARAM_DOUBLE:
+        err = wfi_typed_read_double(value, type->result_bytes, ret);
+        break;
     case WF_PARAM_STRING:
         return read_string(type, value, ret, reterr);
     case WF_PARAM_BYTES: {
         char *text;
         struct wf_bytes bytes;
-        int err = read_bytes(value, &text, &bytes.len);
+        err = read_bytes(value, &text, &bytes.len);
         if (err == WF_EPROTOCOL)
             return wrong(type, value, reterr);
         if (err)
@@ -345,7 +375,9 @@ int wfi_typed_read_result(const struct wf_task_type *type, const struct wf_json_
     case WF_PARAM_JSON:
         return read_json(value, ret, reterr);
     case WF_PARAM_OPAQUE:
-        break;
+        return is_none(type) ? 0 : read_wire(type, value, ret, reterr);
     }
-    return is_none(type) ? 0 : read_wire(type, value, ret, reterr);
+    return err == -EINVAL   ? wrong(type, value, reterr)
+           : err == -ERANGE ? too_large(type, value, reterr)
+                            : 0;
 }

@@ -31,6 +31,18 @@ int wfi_typed_write_args(struct wf_json_writer *w, const struct wf_task_type *ty
                          const void *args, size_t skip, struct wf_error *reterr);
 
 /*
+ * Puts an integer, or true or false, into an integer of so many bytes; or a number into a double or
+ * float. Returns 0, -EINVAL for what is of another type, or -ERANGE.
+ */
+int wfi_typed_read_integer(const struct wf_json_value *value, bool is_signed, size_t bytes,
+                           void *ret);
+int wfi_typed_read_double(const struct wf_json_value *value, size_t bytes, void *ret);
+
+/* The text of what stands for bytes, a string or one of kombu's forms, and whether it is in base64.
+ * Returns 0 or -EINVAL. */
+int wfi_typed_find_bytes(const struct wf_json_value *value, struct wf_bytes *ret, bool *ret_base64);
+
+/*
  * Puts a value into `ret`, as many bytes as the type's result has. Text and bytes are to be given
  * to wf_result_free, JSON to wf_json_destroy. Returns 0, or
  *   WF_EPROTOCOL   it is of another type
