@@ -59,7 +59,9 @@ struct wf_values;    /* the values of one key */
 struct wf_mapreduce; /* what came out */
 
 /* What WF_MAPREDUCE_DEFINE is given. Each returns 0, or a code as every task does, which fails the
- * whole: `return wf_task_fail(self, -EINVAL, "...")`. */
+ * whole: `return wf_task_fail(self, -EINVAL, "...")`. Codes that mean that somebody could not be
+ * reached (-ETIMEDOUT, -EAGAIN, -ECONNREFUSED and the like) do so only when the part has failed in
+ * every attempt, as one that was lost. */
 struct wf_mapreduce_functions {
     int (*map)(struct wf_task *self, wf_bytes input, struct wf_emitter *out);
     /* May be called for some of a key's values, before others are there, any number of times; emits
@@ -169,8 +171,8 @@ WF_API int wf_sum_values(struct wf_task *self, wf_bytes key, struct wf_values *v
  *   another      what `next` or a function of the user's returned, or what a part was lost with as
  *                often as it was given out
  * After an error what still runs was asked to stop and goes on unwatched. In each text of a part
- * its kind, number and contents stand in front: map part 3 ("a.txt"): ... Context: thread or fiber;
- * any number of callers, also by a task on the executor itself.
+ * its kind, number and contents stand in front: map part 3 ("a.txt"): ...
+ * Context: thread or fiber; any number of callers, also by a task on the executor itself.
  */
 WF_API int wf_mapreduce_run(struct wf_executor *on, const struct wf_mapreduce_job *job,
                             int (*next)(void *arg, wf_bytes *ret_input), void *arg,

@@ -318,16 +318,17 @@ static int take(struct run *run, const struct stage *stage, struct part *part, i
     struct wf_error error = {0};
     wf_bytes result = {NULL, 0};
     int err = wf_future_result(&part->futures[attempt], &result, WF_NOW, &error);
+    bool lost = is_loss(err);
     if (!err) {
         err = stage->take(run, part->number, result, &error);
         if (!err) {
             abandon(run, part);
             return 0;
         }
+        lost = err == WF_EPROTOCOL; /* with another, some of it may be kept already */
     }
     error.code = err;
-    return is_loss(err) ? note_loss(run, stage, part, &error, reterr)
-                        : failed(stage, part, &error, reterr);
+    return lost ? note_loss(run, stage, part, &error, reterr) : failed(stage, part, &error, reterr);
 }
 
 static int take_all(struct run *run, const struct stage *stage, bool *ret_any,
@@ -397,21 +398,25 @@ static int run_stage(struct run *run, const struct stage *stage, uint64_t *ret_p
     bool more = true, any;
     for (;;) {
         wf_deadline until;
-        int err = fill(run, stage, ret_parts, &more, reterr);
-        if (!err)
-            err = take_all(run, stage, &any, reterr);
-        if (err)
-            return err;
-        if (any)
-            continue;
-        if (!run->used && !more)
-            return 0;
+        /* Where parts end as fast as they are given out nothing below waits. */
+        if (wf_checkpoint(NULL))
+            return wf_error_set(reterr, -ECANCELED, "cancelled with %" PRIu64 " %s parts given out",
+                                *ret_parts, stage->name);
         if (run->deadline.ns <= wf_now())
             return wf_error_set(reterr, -ETIMEDOUT,
                                 "the deadline passed with %" PRIu64 " %s parts given out, %zu of "
                                 "them unfinished%s",
                                 *ret_parts, stage->name, run->used,
                                 more ? " and more to come" : "");
+        int err = fill(run, stage, ret_parts, &more, reterr);
+        if (!err)
+            err = take_all(run, stage, &any, reterr);
+        if (err)
+            return err;
+        if (!run->used && !more)
+            return 0;
+        if (any)
+            continue;
         err = look_at_clock(run, stage, &until, reterr);
         if (!err)
             err = wait_for_parts(run, stage, until, reterr);

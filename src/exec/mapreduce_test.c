@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -511,6 +512,235 @@ static void cancelling_the_caller_cancels_the_parts(void **state)
     on_engines(cancels, THREADS, PROCESSES);
 }
 
+/* What one function does to the run that it is part of, in either phase. */
+static struct wf_scope *ends_scope; /* cancelled by the first call; or NULL */
+static wf_deadline ends_wait;       /* and waited for */
+
+static int end_it(struct wf_task *self)
+{
+    (void)self;
+    if (ends_scope)
+        wf_scope_cancel(ends_scope);
+    WF_SHIELD(WF_FOREVER) {
+        wf_sleep(ends_wait);
+    }
+    return 0;
+}
+
+static int map_ends(struct wf_task *self, wf_bytes input, struct wf_emitter *out)
+{
+    int err = words(self, input, out);
+    return err ? err : end_it(self);
+}
+
+static int reduce_ends(struct wf_task *self, wf_bytes key, struct wf_values *values,
+                       struct wf_emitter *out)
+{
+    int err = count(self, key, values, out);
+    return err ? err : end_it(self);
+}
+WF_MAPREDUCE(map_ending)
+WF_MAPREDUCE_DEFINE(map_ending, .map = map_ends, .reduce = count)
+WF_MAPREDUCE(reduce_ending)
+WF_MAPREDUCE_DEFINE(reduce_ending, .map = words, .reduce = reduce_ends)
+
+/* Parts that end at once, one after another: the deadline is looked at between them, too. */
+static void has_a_deadline_in_each_phase(struct wf_executor *on)
+{
+    static const char *const texts[] = {"a b c", "d e f", "g h i", "j k l", "m n o", "p q r"};
+    static const struct wf_mapreduce_job *const jobs[] = {&map_ending_job, &reduce_ending_job};
+    const struct wf_mapreduce_options options = {.reduce_bytes = 1, .ahead = 1};
+    ends_scope = NULL;
+    for (int phase = 0; phase < 2; phase++) {
+        char expected[40];
+        bool found = false;
+        snprintf(expected, sizeof expected, "with 1 %s parts given out", phase ? "reduce" : "map");
+        /* A machine that is slow may not be done with the map phase in so short a time. */
+        for (int64_t ms = 20; ms < 10000 && !found; ms *= 2) {
+            struct wf_mapreduce_texts inputs = {texts, 6, 0};
+            struct wf_mapreduce *result = NULL;
+            struct wf_error error = {0};
+            ends_wait = wf_after(WF_MILLISECONDS(ms));
+            wfi_store(&shared->maps, 0);
+            wfi_store(&shared->reduces, 0);
+            check_int(wf_mapreduce_run(on, jobs[phase], wf_mapreduce_next_text, &inputs, &options,
+                                       &result, ends_wait, &error),
+                      -ETIMEDOUT);
+            check(result == NULL);
+            found = strstr(error.text, expected) != NULL;
+            check(!found || wfi_load(phase ? &shared->reduces : &shared->maps) == 1);
+        }
+        check(found);
+    }
+}
+
+/* MRD-09 */
+static void each_phase_ends_at_the_deadline(void **state)
+{
+    (void)state;
+    struct wf_executor *on;
+    assert_int_equal(wf_inline_create(&on, NULL), 0);
+    has_a_deadline_in_each_phase(on);
+    wf_executor_destroy(on);
+}
+
+static void is_cancelled_in_each_phase(struct wf_executor *on)
+{
+    static const char *const texts[] = {"a b c", "d e f", "g h i", "j k l", "m n o", "p q r"};
+    static const struct wf_mapreduce_job *const jobs[] = {&map_ending_job, &reduce_ending_job};
+    const struct wf_mapreduce_options options = {.reduce_bytes = 1, .ahead = 1};
+    ends_wait = WF_NOW;
+    for (int phase = 0; phase < 2; phase++) {
+        struct wf_mapreduce_texts inputs = {texts, 6, 0};
+        struct wf_mapreduce *result = NULL;
+        int err = 0;
+        wfi_store(&shared->maps, 0);
+        wfi_store(&shared->reduces, 0);
+        WF_SCOPE(scope, on, WF_FOREVER) {
+            ends_scope = scope;
+            err = wf_mapreduce_run(on, jobs[phase], wf_mapreduce_next_text, &inputs, &options,
+                                   &result, WF_FOREVER, NULL);
+        }
+        check_int(err, -ECANCELED);
+        check(result == NULL);
+        check_int(wfi_load(phase ? &shared->reduces : &shared->maps), 1);
+        check_int(wfi_load(&shared->maps), phase ? 6 : 1);
+    }
+    ends_scope = NULL;
+}
+
+static void each_phase_ends_when_it_is_cancelled(void **state)
+{
+    (void)state;
+    ON_ALL(is_cancelled_in_each_phase);
+}
+
+/* The first attempt does not end before there is another, and both answer. */
+static int answers_twice(struct wf_task *self, wf_bytes input, struct wf_emitter *out)
+{
+    const bool first = wfi_fetch_add(&shared->stuck, 1) == 0;
+    WF_SHIELD(WF_FOREVER) {
+        while (first && wfi_load(&shared->stuck) < 2)
+            wf_sleep(wf_after(WF_MILLISECONDS(1)));
+    }
+    return words(self, input, out);
+}
+WF_MAPREDUCE(twice)
+WF_MAPREDUCE_DEFINE(twice, .map = answers_twice, .reduce = count)
+
+static void counts_once(struct wf_executor *on)
+{
+    static const char *const texts[] = {"a b a"};
+    struct wf_mapreduce_options options = {.part_ns = WF_MILLISECONDS(5), .attempts = 1000};
+    char text[100];
+    if (wf_executor_workers(on) == 1 && strcmp(wf_executor_engine(on), "fibers") != 0)
+        return; /* nobody is left to do it again */
+    wfi_store(&shared->stuck, 0);
+    run(on, &twice_job, &options, texts, 1, text, sizeof text);
+    check(strcmp(text, "a 2\nb 1\n") == 0);
+    check(wfi_load(&shared->stuck) >= 2);
+}
+
+static void of_two_answers_one_counts(void **state)
+{
+    (void)state;
+    on_engines(counts_once, THREADS, PROCESSES);
+}
+
+/* A key has its values in one call, however many there are and wherever they were kept; keys of
+ * which there are many go to many parts. */
+static int number_of_keys(void *arg, wf_bytes *ret_input)
+{
+    static char text[16];
+    int *left = arg;
+    if (*left == 0)
+        return 0;
+    *ret_input = (wf_bytes){text, (size_t)snprintf(text, sizeof text, "%d", --*left)};
+    return 1;
+}
+
+static int many_keys(struct wf_task *self, wf_bytes input, struct wf_emitter *out)
+{
+    char key[24];
+    int64_t number = 0;
+    check_int(wf_bytes_int(input, &number), 0);
+    for (int i = 0; i < 200; i++) {
+        int len = snprintf(key, sizeof key, "%06d", (int)number * 200 + i);
+        wf_emit_int(out, key, (size_t)len, 1);
+        wf_emit_int(out, "huge", 4, 1);
+    }
+    (void)self;
+    return 0;
+}
+WF_MAPREDUCE(keys)
+WF_MAPREDUCE_DEFINE(keys, .map = many_keys, .reduce = count)
+
+static void takes_many_keys_and_a_huge_one(struct wf_executor *on)
+{
+    enum { INPUTS = 50, EACH = 200 };
+    const struct wf_mapreduce_options options = {
+        .partitions = 3, .memory_max_bytes = 10000, .reduce_bytes = 1000};
+    struct wf_mapreduce_counts counts;
+    struct wf_mapreduce *result;
+    wf_bytes key, value;
+    char expected[24];
+    int left = INPUTS;
+    wfi_store(&shared->reduces, 0);
+    check_int(wf_mapreduce_run(on, &keys_job, number_of_keys, &left, &options, &result,
+                               party_soon(), NULL),
+              0);
+    wf_mapreduce_count(result, &counts);
+    check(counts.map_parts == INPUTS && counts.reduce_parts > 50 && counts.spilled_bytes > 0);
+    for (int i = 0; i < INPUTS * EACH; i++) {
+        check_int(wf_mapreduce_next(result, &key, &value, NULL), 1);
+        snprintf(expected, sizeof expected, "%06d", i);
+        check(key.len == 6 && memcmp(key.ptr, expected, 6) == 0);
+        check(value.len == 1 && memcmp(value.ptr, "1", 1) == 0);
+    }
+    check_int(wf_mapreduce_next(result, &key, &value, NULL), 1);
+    check(key.len == 4 && memcmp(key.ptr, "huge", 4) == 0);
+    check(value.len == 5 && memcmp(value.ptr, "10000", 5) == 0);
+    check_int(wf_mapreduce_next(result, &key, &value, NULL), 0);
+    check_int(wfi_load(&shared->reduces), INPUTS * EACH + 1); /* the huge one once, too */
+    wf_mapreduce_close(result);
+}
+
+static void many_keys_and_a_huge_one(void **state)
+{
+    (void)state;
+    ON_ALL(takes_many_keys_and_a_huge_one);
+}
+
+/* No file may grow beyond a page: as if the disk were full. */
+static void a_full_disk_is_an_error(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/weft_mapreduce_test_XXXXXX", expected[100];
+    const struct wf_mapreduce_options options = {.memory_max_bytes = 10000, .spill_folder = folder};
+    struct rlimit before, small;
+    struct wf_mapreduce *result = NULL;
+    struct wf_error error = {0};
+    struct wf_executor *on;
+    int left = 50;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(wf_inline_create(&on, NULL), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    small = (struct rlimit){4096, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    int err = wf_mapreduce_run(on, &keys_job, number_of_keys, &left, &options, &result,
+                               party_soon(), &error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(err, -EFBIG);
+    assert_null(result);
+    snprintf(expected, sizeof expected, "spilling to %s: File too large", folder);
+    assert_non_null(strstr(error.text, expected));
+    assert_int_equal(names_in(folder), 0);
+    assert_int_equal(rmdir(folder), 0);
+    wf_executor_destroy(on);
+}
+
 /* Tasks that answer with something else. */
 static WFI_ATOMIC(int) damaged;
 
@@ -861,6 +1091,11 @@ int main(void)
         cmocka_unit_test(a_late_part_is_given_out_again_and_counts_once),
         cmocka_unit_test(what_never_comes_ends_at_the_deadline),
         cmocka_unit_test(cancelling_the_caller_cancels_the_parts),
+        cmocka_unit_test(each_phase_ends_at_the_deadline),
+        cmocka_unit_test(each_phase_ends_when_it_is_cancelled),
+        cmocka_unit_test(of_two_answers_one_counts),
+        cmocka_unit_test(many_keys_and_a_huge_one),
+        cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(a_damaged_result_counts_as_lost),
         cmocka_unit_test(inputs_are_asked_for_as_parts_end),
         cmocka_unit_test(a_task_may_run_one_on_its_own_executor),
