@@ -341,8 +341,8 @@ const struct command inspect_command = {
     .notes =
         "Methods: ping, active, reserved, scheduled, registered, stats, active_queues, revoked,\n"
         "conf, report, clock, query_task ID...; and what changes a worker: revoke ID...,\n"
-        "terminate ID [SIGNAL], rate_limit TASK RATE, time_limit TASK SOFT HARD, pool_grow N,\n"
-        "pool_shrink N, add_consumer QUEUE, cancel_consumer QUEUE, enable_events,\n"
-        "disable_events, shutdown.\n",
+        "terminate ID [SIGNAL], rate_limit TASK RATE, time_limit TASK SOFT [HARD],\n"
+        "pool_grow [N], pool_shrink [N], add_consumer QUEUE, cancel_consumer QUEUE,\n"
+        "enable_events, disable_events, shutdown.\n",
     .run = run,
 };

@@ -139,7 +139,7 @@ static const struct row rows[] = {
     {.shown = {"quiet", 'q', NULL, "print no banner"}, .kind = FLAG, .field = FIELD(quiet)},
     {.shown = {"broker-retry-on-startup", 0, NULL,
                "try for long, not 4 seconds, when the broker cannot be\n"
-               "reached at the start"},
+               "reached at the start; the result backend is not looked for"},
      .kind = FLAG,
      .field = FIELD(retry_on_startup)},
     {.shown = {"without-heartbeat", 0, NULL, "do not tell them"},
