@@ -2,6 +2,7 @@
 """The workloads of processes in Python: both of its pools, multiprocessing's queues, subprocess.
 See bench/README.md for what each has to do."""
 
+import collections
 import math
 import multiprocessing
 import subprocess
@@ -138,7 +139,48 @@ def g():
         print(f"G.speedup@processes {serial / primes(pool):g} x")
 
 
-WORKLOADS = {"F1": f1, "F2": f2, "F3": f3, "F4": f4, "G": g}
+PIECES, PIECE_BYTES = 256, 64 * 1024
+
+
+def piece_of_text(seed):
+    """Words of 4,096 kinds, as bench_mapreduce.c writes them; and the seed that it ends with."""
+    words, left = [], PIECE_BYTES
+    while left:
+        seed = (seed * 1664525 + 1013904223) & 0xffffffff
+        word = f"word{(seed >> 20) & ((seed >> 8) | 255)} "
+        words.append(word if len(word) <= left else "x" * left)
+        left -= len(words[-1])
+    return "".join(words), seed
+
+
+def count_words(text):
+    return collections.Counter(text.split())
+
+
+def mapreduce():
+    pieces, seed = [], 1
+    for _ in range(PIECES):
+        text, seed = piece_of_text(seed)
+        pieces.append(text)
+    with multiprocessing.Pool(2) as pool:
+        pool.map(nothing, range(16))
+        count = 20_000
+        start = time.perf_counter()
+        for _ in pool.imap(nothing, range(count)):
+            pass
+        print(f"mapreduce.part@Pool {(time.perf_counter() - start) * 1e6 / count:g} us")
+        start = time.perf_counter()
+        total = collections.Counter()
+        for counted in pool.imap_unordered(count_words, pieces):
+            total.update(counted)
+        words = sorted(total.items())
+        cost = time.perf_counter() - start
+    if sum(number for _, number in words) != sum(len(text.split()) for text in pieces):
+        sys.exit("words lost")
+    print(f"mapreduce.words@Pool {PIECES * PIECE_BYTES / 1048576 / cost:g} MiB/s")
+
+
+WORKLOADS = {"F1": f1, "F2": f2, "F3": f3, "F4": f4, "G": g, "mapreduce": mapreduce}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
