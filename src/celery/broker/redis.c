@@ -11,8 +11,8 @@
  *     belongs to and wakes who waits for that. When its own is complete, or it gives up, it wakes
  *     the first that still waits, which becomes the leader: whoever leaves while nobody reads does
  *     that, so no waiting caller is left without somebody who reads.
- *  4. A pending is freed by its caller, or, when that has given up or never waited (`left`), by the
- *     leader that completes it, or by the end of the connection.
+ *  4. A pending is freed by its caller, or, when that has given up (`left`), by the leader that
+ *     completes it, or by the end of the connection.
  *  5. `broken` is set once. Whoever sets it ends all pendings, and shuts the stream down, so that a
  *     leader or writer that is inside a call comes out of it.
  */
@@ -34,8 +34,6 @@
 #include "base/list.h"
 
 #define READ_BYTES ((size_t)32 * 1024)
-/* Replies to posted batches that may lie unread before the poster reads what has come. */
-#define UNREAD_MAX 64
 /* A buffer that a large message made larger is given back. */
 #define KEPT_BYTES ((size_t)1024 * 1024)
 
@@ -43,7 +41,7 @@ struct pending {
     struct wfi_link link;
     struct wf_event woken; /* complete, broken, or to lead */
     bool complete;
-    bool left; /* nobody waits */
+    bool left; /* nobody waits any more */
     int err;
     size_t count, got;
     redisReply *replies[];
@@ -61,10 +59,8 @@ struct wfi_redis {
     struct wfi_buffer out;
     struct wfi_buffer sending; /* the writer's */
     struct wfi_list pendings;
-    size_t unread; /* pendings that nobody waits for */
     bool writing, reading;
     WFI_ATOMIC(int) broken;
-    WFI_ATOMIC(uint64_t) errors;
 };
 
 /* Nothing is waited for under the lock, so that taking it is no wait to be cancelled. */
@@ -154,17 +150,15 @@ static struct pending *first_pending(struct wfi_redis *redis)
 }
 
 /* It is the first of the list, and has all its replies, or will get no more. */
-static void end_pending(struct wfi_redis *redis, struct pending *p, int err)
+static void end_pending(struct pending *p, int err)
 {
     wfi_list_remove(&p->link);
     p->err = err;
     p->complete = true;
-    if (p->left) {
-        redis->unread--;
+    if (p->left)
         destroy_pending(p);
-    } else {
+    else
         wf_event_set(&p->woken);
-    }
 }
 
 static void break_off(struct wfi_redis *redis, int err)
@@ -175,7 +169,7 @@ static void break_off(struct wfi_redis *redis, int err)
         return;
     (void)wf_stream_shutdown(redis->stream, WF_SHUTDOWN_BOTH);
     while ((p = first_pending(redis)))
-        end_pending(redis, p, err);
+        end_pending(p, err);
 }
 
 /* Somebody leaves: see 3 at the top. */
@@ -209,10 +203,8 @@ static int take_replies(struct wfi_redis *redis)
             return WF_EPROTOCOL; /* an answer to nothing */
         }
         p->replies[p->got++] = reply;
-        if (p->left && p->replies[p->got - 1]->type == REDIS_REPLY_ERROR)
-            wfi_count(&redis->errors, 1);
         if (p->got == p->count)
-            end_pending(redis, p, 0);
+            end_pending(p, 0);
     }
 }
 
@@ -312,43 +304,69 @@ static int wait_for(struct wfi_redis *redis, struct pending *p, wf_deadline dead
     return p->complete ? p->err : err;
 }
 
-/* Of a server that starts, is being replaced, or is full: later it may carry the command out. */
-static bool is_passing(const char *text)
+/* Whether an error begins with `word`; that of a command in a script has it inside before Redis
+ * 7. */
+static bool says(const char *text, const char *word)
 {
-    static const char *const words[] = {"LOADING ",  "MASTERDOWN ", "BUSY ",
-                                        "READONLY ", "TRYAGAIN ",   "OOM ",
-                                        "NOSCRIPT ", "MISCONF ",    "NOREPLICAS "};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strncmp(text, words[i], strlen(words[i])) == 0)
+    const size_t len = strlen(word);
+    if (strncmp(text, word, len) == 0)
+        return true;
+    if (strncmp(text, "ERR Error running script", 24) != 0)
+        return false;
+    for (const char *at = text; (at = strchr(at, '-')); at++)
+        if (strncmp(at + 1, word, len) == 0)
             return true;
     return false;
 }
 
-static int first_error(const struct wfi_redis_answer *answer, struct wf_error *reterr)
+/* Of a server that starts, is being replaced, or is full: later it may carry the command out. */
+static bool is_passing(const char *text)
+{
+    static const char *const words[] = {"LOADING ",
+                                        "MASTERDOWN ",
+                                        "BUSY ",
+                                        "READONLY ",
+                                        "UNBLOCKED ",
+                                        "TRYAGAIN ",
+                                        "OOM ",
+                                        "NOSCRIPT ",
+                                        "MISCONF ",
+                                        "NOREPLICAS ",
+                                        "ERR max number of clients "};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (says(text, words[i]))
+            return true;
+    return false;
+}
+
+/* The first error among the answers. A server that has become a replica takes nothing more, and
+ * it is another that its name leads to by and by: the connection is broken off. */
+static int first_error(struct wfi_redis *redis, const struct wfi_redis_answer *answer,
+                       struct wf_error *reterr)
 {
     for (size_t i = 0; i < answer->count; i++) {
         const redisReply *reply = answer->replies[i];
-        if (reply->type == REDIS_REPLY_ERROR)
-            return wf_error_set(reterr, is_passing(reply->str) ? -EAGAIN : -EREMOTEIO,
-                                "Redis answered: %.200s", reply->str);
+        if (reply->type != REDIS_REPLY_ERROR)
+            continue;
+        if (says(reply->str, "READONLY "))
+            wfi_redis_break(redis);
+        return wf_error_set(reterr, is_passing(reply->str) ? -EAGAIN : -EREMOTEIO,
+                            "Redis answered: %.200s", reply->str);
     }
     return 0;
 }
 
-/* The batch goes out; with `waits`, its replies come back. */
-static int exchange(struct wfi_redis *redis, struct wfi_redis_batch *batch, bool waits,
+/* The batch goes out, its replies come back. */
+static int exchange(struct wfi_redis *redis, struct wfi_redis_batch *batch,
                     struct wfi_redis_answer *ret_answer, wf_deadline deadline)
 {
-    redisReply **replies = NULL;
     struct pending *p = create_pending(batch->count);
-    if (p && waits)
-        replies = wfi_alloc(batch->count * sizeof *replies);
-    if (!p || (waits && !replies)) {
+    redisReply **replies = p ? wfi_alloc(batch->count * sizeof *replies) : NULL;
+    if (!replies) {
         if (p)
             destroy_pending(p);
         return -ENOMEM;
     }
-    p->left = !waits;
     lock(redis);
     int err = enqueue(redis, batch, p);
     if (err) {
@@ -357,20 +375,11 @@ static int exchange(struct wfi_redis *redis, struct wfi_redis_batch *batch, bool
         wfi_free(replies);
         return err;
     }
-    if (!waits)
-        redis->unread++;
     if (!redis->writing)
         write_all(redis);
-    if (waits) {
-        err = wait_for(redis, p, deadline);
-        if (!p->complete) {
-            p->left = true;
-            redis->unread++;
-        }
-    } else if (redis->unread > UNREAD_MAX && !redis->reading) {
-        (void)read_some(redis, WF_NOW);
-    }
-    bool mine = waits && p->complete;
+    err = wait_for(redis, p, deadline);
+    const bool mine = p->complete;
+    p->left = !mine;
     hand_over(redis);
     unlock(redis);
     if (mine && !err) {
@@ -399,31 +408,16 @@ int wfi_redis_call(struct wfi_redis *redis, struct wfi_redis_batch *batch,
     int err = check_batch(batch, reterr);
     if (err)
         return err;
-    err = exchange(redis, batch, true, &answer, deadline);
+    err = exchange(redis, batch, &answer, deadline);
     wfi_redis_batch_fini(batch);
     if (err)
         return tell(reterr, err);
-    err = first_error(&answer, reterr);
+    err = first_error(redis, &answer, reterr);
     if (ret_answer)
         *ret_answer = answer;
     else
         wfi_redis_answer_fini(&answer);
     return err;
-}
-
-int wfi_redis_post(struct wfi_redis *redis, struct wfi_redis_batch *batch, struct wf_error *reterr)
-{
-    int err = check_batch(batch, reterr);
-    if (err)
-        return err;
-    err = exchange(redis, batch, false, NULL, WF_NOW);
-    wfi_redis_batch_fini(batch);
-    return err ? tell(reterr, err) : 0;
-}
-
-uint64_t wfi_redis_errors(const struct wfi_redis *redis)
-{
-    return wfi_load_relaxed(&((struct wfi_redis *)(uintptr_t)redis)->errors);
 }
 
 int wfi_redis_send(struct wfi_redis *redis, struct wfi_redis_batch *batch, struct wf_error *reterr)

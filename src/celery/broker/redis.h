@@ -75,7 +75,8 @@ int wfi_redis_open(const struct wfi_celery_url *url, const struct wfi_redis_opti
  * ret_answer   receives the answers, to be given to wfi_redis_answer_fini; may be NULL
  *
  * Returns 0; when one of the answers is an error, -EREMOTEIO, or -EAGAIN for one that may pass (the
- * first is in `reterr`, the answers are there all the same); or, without answers,
+ * first is in `reterr`, the answers are there all the same; a connection that was told that the
+ * server is a replica is broken then); or, without answers,
  *   -ETIMEDOUT, -ECANCELED   the caller stops waiting; the commands may be carried out
  *   -ECONNRESET, WF_ESHORT, WF_EPROTOCOL, -EPIPE   the connection broke, now or earlier
  *   -ENOMEM                  nothing was sent
@@ -84,17 +85,6 @@ int wfi_redis_open(const struct wfi_celery_url *url, const struct wfi_redis_opti
 int wfi_redis_call(struct wfi_redis *redis, struct wfi_redis_batch *batch,
                    struct wfi_redis_answer *ret_answer, wf_deadline deadline,
                    struct wf_error *reterr);
-
-/*
- * Sends the batch and does not wait for its answers, which are looked at only by wfi_redis_errors.
- *
- * Returns 0, or an error of wfi_redis_call.
- * Context: thread or fiber; any number of callers.
- */
-int wfi_redis_post(struct wfi_redis *redis, struct wfi_redis_batch *batch, struct wf_error *reterr);
-
-/* How many answers to posted commands were errors so far. Any caller, never blocks. */
-uint64_t wfi_redis_errors(const struct wfi_redis *redis);
 
 /*
  * For a connection that subscribes: sends the batch, without expecting answers in turn.
@@ -108,7 +98,7 @@ int wfi_redis_send(struct wfi_redis *redis, struct wfi_redis_batch *batch, struc
  * ret_reply   receives it, to be given to freeReplyObject
  *
  * Returns 0, or -ETIMEDOUT, -ECANCELED, or the error with which the connection broke. One caller
- * at a time, and never on a connection that is used with call and post.
+ * at a time, and never on a connection that is used with call.
  */
 int wfi_redis_receive(struct wfi_redis *redis, redisReply **ret_reply, wf_deadline deadline,
                       struct wf_error *reterr);

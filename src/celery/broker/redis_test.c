@@ -233,12 +233,6 @@ static void test_an_error_is_told_with_the_other_answers(void **state)
     assert_non_null(strstr(error.text, "not an integer"));
     assert_string_equal(answer.replies[2]->str, "x");
     wfi_redis_answer_fini(&answer);
-    wfi_redis_add(&batch, "INCR %s", "text");
-    for (int i = 0; i < 1000; i++)
-        wfi_redis_add(&batch, "INCR %s", "posted");
-    assert_int_equal(wfi_redis_post(redis, &batch, NULL), 0);
-    assert_int_equal(ask_integer(redis, "INCR %s", "posted"), 1001); /* behind the posted ones */
-    assert_int_equal(wfi_redis_errors(redis), 1);
     wfi_redis_close(redis);
 }
 
@@ -361,25 +355,53 @@ static void test_large_values(void **state)
 
 /* ---- a peer that is no Redis ---- */
 
-WF_TASK(wf_none, answer_with, (struct wf_listener *, listener), (const char *, text))
-
-int answer_with(struct wf_task *self, struct wf_listener *listener, const char *text, wf_none *ret)
+/* Answers as many reads as there are texts, and reads on. */
+static int answer_each(struct wf_listener *listener, const char *const *texts, int count)
 {
     struct wf_stream *stream;
     char buf[4096];
-    (void)self, (void)ret;
     int err = wf_listener_accept(listener, &stream, soon());
     if (err)
         return err;
-    if (wf_stream_read(stream, buf, sizeof buf, soon()) > 0)
-        (void)wf_stream_write(stream, text, strlen(text), soon());
+    for (int i = 0; i < count && wf_stream_read(stream, buf, sizeof buf, soon()) > 0; i++)
+        (void)wf_stream_write(stream, texts[i], strlen(texts[i]), soon());
     (void)wf_stream_shutdown(stream, WF_SHUTDOWN_WRITE);
     while (wf_stream_read(stream, buf, sizeof buf, soon()) > 0)
         ;
     wf_stream_close(stream);
     return 0;
 }
+
+WF_TASK(wf_none, answer_with, (struct wf_listener *, listener), (const char *, text))
+
+int answer_with(struct wf_task *self, struct wf_listener *listener, const char *text, wf_none *ret)
+{
+    (void)self, (void)ret;
+    return answer_each(listener, &text, 1);
+}
 WF_TASK_DEFINE(answer_with)
+
+WF_TASK(wf_none, answer_twice, (struct wf_listener *, listener), (const char *, second))
+
+int answer_twice(struct wf_task *self, struct wf_listener *listener, const char *second,
+                 wf_none *ret)
+{
+    const char *const texts[] = {"+OK\r\n", second};
+    (void)self, (void)ret;
+    return answer_each(listener, texts, 2);
+}
+WF_TASK_DEFINE(answer_twice)
+
+static struct wf_listener *listen_somewhere(struct wfi_celery_url *ret_url)
+{
+    struct wf_listener *listener;
+    struct wf_address at;
+    *ret_url = (struct wfi_celery_url){.transport = WFI_TRANSPORT_REDIS};
+    assert_int_equal(wf_listener_open("127.0.0.1:0", NULL, &listener, NULL), 0);
+    wf_listener_address(listener, &at);
+    wf_address_format(&at, ret_url->endpoint, sizeof ret_url->endpoint);
+    return listener;
+}
 
 static void test_a_peer_that_is_no_redis(void **state)
 {
@@ -397,15 +419,11 @@ static void test_a_peer_that_is_no_redis(void **state)
     (void)state;
     assert_int_equal(wf_threads_create(NULL, &threads, NULL), 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct wf_listener *listener;
-        struct wf_address at;
-        struct wfi_celery_url url = {.transport = WFI_TRANSPORT_REDIS};
+        struct wfi_celery_url url;
         struct wfi_redis *redis = NULL;
         struct wf_error error = {0};
         wf_none none;
-        assert_int_equal(wf_listener_open("127.0.0.1:0", NULL, &listener, NULL), 0);
-        wf_listener_address(listener, &at);
-        wf_address_format(&at, url.endpoint, sizeof url.endpoint);
+        struct wf_listener *listener = listen_somewhere(&url);
         answer_with_future peer = answer_with_submit(threads, listener, cases[i].text);
         int err = wfi_redis_open(&url, NULL, &redis, soon(), &error);
         if (!err) { /* the first answer was right, what came with it is found at the next call */
@@ -417,6 +435,56 @@ static void test_a_peer_that_is_no_redis(void **state)
         if (err != cases[i].code)
             fail_msg("%s: %d, %s", cases[i].text, err, error.text);
         assert_int_equal(answer_with_result(&peer, &none, soon(), NULL), 0);
+        wf_listener_close(listener);
+    }
+    wf_executor_destroy(threads);
+}
+
+static void test_errors_that_pass_and_others(void **state)
+{
+    static const struct {
+        const char *text;
+        int code;
+        bool open; /* the connection is of use still */
+    } cases[] = {
+        {"-LOADING Redis is loading the dataset in memory\r\n", -EAGAIN, true},
+        {"-OOM command not allowed when used memory > 'maxmemory'.\r\n", -EAGAIN, true},
+        {"-NOSCRIPT No matching script. Please use EVAL.\r\n", -EAGAIN, true},
+        {"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> "
+         "replica?)\r\n",
+         -EAGAIN, true},
+        {"-ERR max number of clients reached\r\n", -EAGAIN, true},
+        {"-READONLY You can't write against a read only replica.\r\n", -EAGAIN, false},
+        /* before Redis 7, of a command in a script */
+        {"-ERR Error running script (call to f_0a): @user_script:4: @user_script: 4: -READONLY You "
+         "can't write against a read only slave.\r\n",
+         -EAGAIN, false},
+        {"-ERR Error running script (call to f_0a): @user_script:4: @user_script: 4: -OOM command "
+         "not allowed when used memory > 'maxmemory'.\r\n",
+         -EAGAIN, true},
+        {"-ERR Error running script (call to f_0a): @user_script:4: -WRONGTYPE Operation against "
+         "a key holding the wrong kind of value\r\n",
+         -EREMOTEIO, true},
+        {"-ERR value -OOM is not an integer\r\n", -EREMOTEIO, true},
+        {"-NOPERM this user has no permissions to run the 'evalsha' command\r\n", -EREMOTEIO, true},
+    };
+    struct wf_executor *threads;
+    (void)state;
+    assert_int_equal(wf_threads_create(NULL, &threads, NULL), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wfi_redis_batch batch = {0};
+        struct wfi_redis *redis = NULL;
+        struct wf_error error = {0};
+        struct wfi_celery_url url;
+        wf_none none;
+        struct wf_listener *listener = listen_somewhere(&url);
+        answer_twice_future peer = answer_twice_submit(threads, listener, cases[i].text);
+        assert_int_equal(wfi_redis_open(&url, NULL, &redis, soon(), NULL), 0);
+        wfi_redis_add(&batch, "PING");
+        assert_int_equal(wfi_redis_call(redis, &batch, NULL, soon(), &error), cases[i].code);
+        assert_int_equal(wfi_redis_is_open(redis), cases[i].open);
+        wfi_redis_close(redis);
+        assert_int_equal(answer_twice_result(&peer, &none, soon(), NULL), 0);
         wf_listener_close(listener);
     }
     wf_executor_destroy(threads);
@@ -504,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_nobody_listens),
         cmocka_unit_test(test_large_values),
         cmocka_unit_test(test_a_peer_that_is_no_redis),
+        cmocka_unit_test(test_errors_that_pass_and_others),
         cmocka_unit_test(test_a_subscription_receives),
         cmocka_unit_test(test_memory_that_runs_out_leaves_the_connection_usable),
     };
