@@ -30,12 +30,15 @@
 #define TELL_NS WF_SECONDS(60)
 
 /* KEYS[1] the key and channel; ARGV the meta, and for how many seconds, 0 for ever. The old value
- * is nearly always missing; one that is no JSON is written over. Returns 1; 0 when it was left. */
+ * is nearly always missing; one that is no JSON is written over. What Redis alone cannot read,
+ * half a pair of surrogates in a string, say, begins as all metas do. Returns 1; 0 when it was
+ * left. */
 static const char script[] =
     "local old = redis.call('GET', KEYS[1])\n"
     "if old then\n"
     "  local fine, meta = pcall(cjson.decode, old)\n"
-    "  if fine and type(meta) == 'table' and meta['status'] == 'SUCCESS' then return 0 end\n"
+    "  if not fine then meta = {status = string.match(old, '^{\"status\": \"(%u+)\", ')} end\n"
+    "  if type(meta) == 'table' and meta['status'] == 'SUCCESS' then return 0 end\n"
     "end\n"
     "if ARGV[2] == '0' then redis.call('SET', KEYS[1], ARGV[1])\n"
     "else redis.call('SETEX', KEYS[1], ARGV[2], ARGV[1]) end\n"

@@ -97,6 +97,7 @@ static int wipe(void **state)
 
 static void test_success_is_final(void **state)
 {
+    static const char odd[] = "{\"status\": \"SUCCESS\", \"result\": \"\\udc80\"}";
     (void)state;
     struct wfi_store *store = open_store(NULL);
     assert_true(put(store, "a", "STARTED"));
@@ -104,6 +105,9 @@ static void test_success_is_final(void **state)
     assert_true(put(store, "a", "SUCCESS"));
     assert_false(put(store, "a", "FAILURE"));
     expect_text("GET celery-task-meta-a", "{\"status\": \"SUCCESS\"}");
+    assert_int_equal(wfi_store_put(store, "odd", odd, strlen(odd), NULL, soon(), NULL), 0);
+    assert_false(put(store, "odd", "FAILURE"));
+    expect_text("GET celery-task-meta-odd", odd);
     ask("SET celery-task-meta-b rubbish", NULL);
     assert_true(put(store, "b", "FAILURE"));
     ask("SET celery-task-meta-c [1]", NULL);
@@ -184,6 +188,26 @@ static void test_attempts_are_bounded(void **state)
         wfi_store_create(&(struct wfi_store_options){.url = &url, .retries_max = 1}, &store, NULL),
         0);
     assert_int_equal(wfi_store_put(store, "a", "{}", 2, NULL, soon(), &error), -ENOENT);
+    wfi_store_destroy(store);
+}
+
+/* It is asked on a new connection each time: its name may lead to another server by then. */
+static void test_a_server_that_is_a_replica_for_a_time(void **state)
+{
+    struct wf_error error = {0};
+    (void)state;
+    struct wfi_store *store = open_store(&(struct wfi_store_options){.retries_max = 1});
+    put(store, "a", "STARTED");
+    ask("CONFIG RESETSTAT", NULL);
+    ask("REPLICAOF 127.0.0.1 1", NULL);
+    assert_int_equal(wfi_store_put(store, "a", "{}", 2, NULL, soon(), &error), -EAGAIN);
+    assert_non_null(strstr(error.text, "READONLY"));
+    ask("REPLICAOF NO ONE", NULL);
+    assert_true(put(store, "a", "SUCCESS"));
+    struct wfi_redis_answer answer;
+    ask("INFO stats", &answer);
+    assert_non_null(strstr(answer.replies[0]->str, "connections_received:2\r"));
+    wfi_redis_answer_fini(&answer);
     wfi_store_destroy(store);
 }
 
@@ -311,6 +335,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_script_that_was_flushed_is_sent_again, wipe),
         cmocka_unit_test_setup(test_an_error_of_redis_is_not_tried_again, wipe),
         cmocka_unit_test_setup(test_attempts_are_bounded, wipe),
+        cmocka_unit_test_setup(test_a_server_that_is_a_replica_for_a_time, wipe),
         cmocka_unit_test_setup(test_many_use_one_connection, wipe),
         cmocka_unit_test_setup(test_a_broken_connection_is_made_anew, wipe),
         cmocka_unit_test_setup(test_a_server_that_comes_back_is_found, wipe),
