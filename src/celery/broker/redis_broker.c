@@ -46,9 +46,8 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "celery/broker/redis_keys.h"
+#include "celery/message/uuid.h"
 
-/* A server that does not answer for so long has gone. */
-#define CALL_NS WF_SECONDS(30)
 #define CONNECT_NS WF_SECONDS(4)
 /* Pauses between attempts to connect: 2, 4, 6 ... s, as Celery's. */
 #define PAUSE_STEP_NS WF_SECONDS(2)
@@ -63,20 +62,21 @@
 /* Lost messages looked at in one go. */
 #define RESTORE_MAX 100
 
-enum { TAKE, ACKNOWLEDGE, TOUCH, PUT_BACK, FORGET, SCRIPTS };
+/* Those that are loaded with each connection, as they are sent all the time, and go out by their
+ * digests. The others go out as texts: a server that has forgotten its scripts still takes them. */
+enum { TAKE, ACKNOWLEDGE, LOADED };
 
-static const char *const scripts[SCRIPTS] = {
-    [TAKE] = wfi_redis_script_take,     [ACKNOWLEDGE] = wfi_redis_script_acknowledge,
-    [TOUCH] = wfi_redis_script_touch,   [PUT_BACK] = wfi_redis_script_put_back,
-    [FORGET] = wfi_redis_script_forget,
+static const char *const loaded[LOADED] = {
+    [TAKE] = wfi_redis_script_take,
+    [ACKNOWLEDGE] = wfi_redis_script_acknowledge,
 };
 
 struct queue {
     struct wfi_link link;
     char *name;
     char *keys[WFI_REDIS_STEPS];
-    bool watched; /* run has started its watchers */
-    bool removed; /* its name stays, as messages point to it */
+    bool watched[WFI_REDIS_STEPS]; /* there is a watcher */
+    bool removed;                  /* its name stays, as messages point to it */
 };
 
 struct binding {
@@ -90,6 +90,7 @@ struct wfi_redis_broker {
     struct wfi_celery_url url;
     struct wfi_redis_broker_options options;
     char *prefix, *unacked, *unacked_index, *listen;
+    struct wfi_uuids uuids;
     struct wf_mutex lock;
     /* under the lock */
     struct wfi_redis *redis; /* NULL while there is none */
@@ -102,7 +103,7 @@ struct wfi_redis_broker {
     struct wfi_list acked; /* to be told */
     struct wfi_list sending;
     bool ended;
-    char shas[SCRIPTS][41];   /* run writes them before the connection is there */
+    char shas[LOADED][41];    /* run writes them before the connection is there */
     struct wf_event up;       /* there is a connection, or run has ended */
     struct wf_event released; /* nobody holds the connection */
     struct wf_event changed;  /* run: a queue was added, or something is fatal */
@@ -158,7 +159,21 @@ static bool is_fatal(int err)
     return err == -EREMOTEIO || err == -EACCES;
 }
 
-/* A call went wrong: run is to connect anew, or to give up. */
+/* The connection does not work any more: run is to connect anew, and nobody uses it meanwhile. By
+ * one who holds it, or by run. */
+static void abandon(struct wfi_redis_broker *broker, struct wfi_redis *redis)
+{
+    wfi_redis_break(redis);
+    lock(broker);
+    if (broker->redis == redis) {
+        broker->redis = NULL;
+        wf_event_clear(&broker->up);
+    }
+    unlock(broker);
+    wf_event_set(&broker->changed);
+}
+
+/* What take or run asked for went wrong: run is to connect anew, or to give up. */
 static void report(struct wfi_redis_broker *broker, struct wfi_redis *redis,
                    const struct wf_error *error)
 {
@@ -170,8 +185,12 @@ static void report(struct wfi_redis_broker *broker, struct wfi_redis *redis,
         }
         unlock(broker);
     }
-    wfi_redis_break(redis);
-    wf_event_set(&broker->changed);
+    abandon(broker, redis);
+}
+
+static wf_deadline call_limit(const struct wfi_redis_broker *broker)
+{
+    return wf_after(broker->options.silence_ns);
 }
 
 /* Makes it the connection that others use, or, with NULL, takes it away from them. */
@@ -179,15 +198,13 @@ static void replace(struct wfi_redis_broker *broker, struct wfi_redis *redis)
 {
     lock(broker);
     broker->redis = redis;
-    wf_event_clear(&broker->released);
-    bool held = broker->holders > 0;
-    unlock(broker);
-    if (redis) {
+    if (redis)
         wf_event_set(&broker->up);
-        return;
-    }
-    if (!broker->ended)
+    else
         wf_event_clear(&broker->up);
+    wf_event_clear(&broker->released);
+    bool held = !redis && broker->holders > 0;
+    unlock(broker);
     while (held) {
         WF_SHIELD(WF_FOREVER) {
             int err = wf_event_wait(&broker->released, WF_FOREVER);
@@ -204,10 +221,10 @@ static int load_scripts(struct wfi_redis_broker *broker, struct wfi_redis *redis
 {
     struct wfi_redis_batch batch = {0};
     struct wfi_redis_answer answer = {0};
-    for (int i = 0; i < SCRIPTS; i++)
-        wfi_redis_add(&batch, "SCRIPT LOAD %s", scripts[i]);
+    for (int i = 0; i < LOADED; i++)
+        wfi_redis_add(&batch, "SCRIPT LOAD %s", loaded[i]);
     int err = wfi_redis_call(redis, &batch, &answer, deadline, reterr);
-    for (size_t i = 0; !err && i < SCRIPTS; i++) {
+    for (size_t i = 0; !err && i < LOADED; i++) {
         const redisReply *reply = answer.replies[i];
         if (reply->type == REDIS_REPLY_STRING && reply->len < sizeof broker->shas[i])
             memcpy(broker->shas[i], reply->str, reply->len + 1);
@@ -257,11 +274,12 @@ static void add(struct words *words, const char *text)
     add_bytes(words, text, strlen(text));
 }
 
-static void add_script(struct words *words, const struct wfi_redis_broker *broker, int script,
-                       const char *key_count)
+/* The words up to the keys that all scripts have; `how` is EVAL, or EVALSHA with a digest. */
+static void add_script(struct words *words, const struct wfi_redis_broker *broker, const char *how,
+                       const char *script, const char *key_count)
 {
-    add(words, "EVALSHA");
-    add(words, broker->shas[script]);
+    add(words, how);
+    add(words, script);
     add(words, key_count);
     add(words, broker->unacked);
     add(words, broker->unacked_index);
@@ -441,6 +459,19 @@ static struct binding *create_binding(const struct wfi_redis_broker *broker, con
     return NULL;
 }
 
+/* Whether there is such a binding. Under the lock. */
+static bool find_binding(struct wfi_redis_broker *broker, const struct binding *like)
+{
+    struct wfi_link *link = wfi_list_first(&broker->bindings);
+    for (; link; link = wfi_list_next(&broker->bindings, link)) {
+        const struct binding *b = wfi_container_of(link, struct binding, link);
+        if (strcmp(b->key, like->key) == 0 && b->member.len == like->member.len &&
+            memcmp(b->member.data, like->member.data, b->member.len) == 0)
+            return true;
+    }
+    return false;
+}
+
 int wfi_redis_broker_bind(struct wfi_redis_broker *broker, const char *exchange,
                           const char *routing_key, const char *queue)
 {
@@ -450,13 +481,28 @@ int wfi_redis_broker_bind(struct wfi_redis_broker *broker, const char *exchange,
     if (!binding)
         return -ENOMEM;
     lock(broker);
-    wfi_list_push_back(&broker->bindings, &binding->link);
+    const bool there = find_binding(broker, binding);
+    if (!there)
+        wfi_list_push_back(&broker->bindings, &binding->link);
     unlock(broker);
-    wf_event_set(&broker->changed);
+    if (there)
+        destroy_binding(binding);
+    else
+        wf_event_set(&broker->changed);
     return 0;
 }
 
-/* Tells the server those that this connection has not told. */
+static void forget_bindings(struct wfi_redis_broker *broker)
+{
+    lock(broker);
+    struct wfi_link *link = wfi_list_first(&broker->bindings);
+    for (; link; link = wfi_list_next(&broker->bindings, link))
+        wfi_container_of(link, struct binding, link)->sent = false;
+    unlock(broker);
+}
+
+/* Tells the server those that this connection has not told. Returns 0 or an error, and then they
+ * are to be told again. */
 static int send_bindings(struct wfi_redis_broker *broker, struct wfi_redis *redis,
                          struct wf_error *reterr)
 {
@@ -472,19 +518,12 @@ static int send_bindings(struct wfi_redis_broker *broker, struct wfi_redis *redi
     }
     unlock(broker);
     int err = batch.count || batch.err
-                  ? wfi_redis_call(redis, &batch, NULL, wf_after(CALL_NS), reterr)
+                  ? wfi_redis_call(redis, &batch, NULL, call_limit(broker), reterr)
                   : 0;
     wfi_redis_batch_fini(&batch);
+    if (err)
+        forget_bindings(broker);
     return err;
-}
-
-static void forget_bindings(struct wfi_redis_broker *broker)
-{
-    lock(broker);
-    struct wfi_link *link = wfi_list_first(&broker->bindings);
-    for (; link; link = wfi_list_next(&broker->bindings, link))
-        wfi_container_of(link, struct binding, link)->sent = false;
-    unlock(broker);
 }
 
 /* ---- taking ---- */
@@ -552,7 +591,7 @@ static int take_once(struct wfi_redis_broker *broker, struct wfi_redis *redis, i
     struct wfi_redis_answer answer = {0};
     struct words words = {0};
     struct wf_error error = {0};
-    char key_count[24], limit[24], time[TIME_BYTES];
+    char key_count[24], limit[24], time[TIME_BYTES], own_tag[WFI_UUID_BYTES];
     struct queue **queues;
     lock(broker);
     ssize_t count = list_queues(broker, &queues);
@@ -561,17 +600,20 @@ static int take_once(struct wfi_redis_broker *broker, struct wfi_redis *redis, i
         return (int)count;
     snprintf(key_count, sizeof key_count, "%zd", 2 + count * WFI_REDIS_STEPS);
     snprintf(limit, sizeof limit, "%d", max);
-    add_script(&words, broker, TAKE, key_count);
+    add_script(&words, broker, "EVALSHA", broker->shas[TAKE], key_count);
     for (size_t step = 0; step < WFI_REDIS_STEPS; step++)
         for (ssize_t i = 0; i < count; i++)
             add(&words, queues[i]->keys[step]);
     add(&words, seconds(time, 0));
     add(&words, limit);
+    add(&words, wfi_uuid_next(&broker->uuids, own_tag));
+    for (ssize_t i = 0; i < count; i++)
+        add(&words, queues[i]->name);
     add_to_batch(&words, &batch);
     int err = 0;
     /* Cut off in the middle, messages would be taken by nobody. */
     WF_SHIELD(WF_FOREVER) {
-        err = wfi_redis_call(redis, &batch, &answer, wf_after(CALL_NS), &error);
+        err = wfi_redis_call(redis, &batch, &answer, call_limit(broker), &error);
     }
     if (!err && answer.replies[0]->type != REDIS_REPLY_ARRAY)
         err = wf_error_set(&error, WF_EPROTOCOL, "Redis gave no list of messages");
@@ -619,30 +661,37 @@ int wfi_redis_broker_take(struct wfi_redis_broker *broker, int max, struct wfi_l
 
 /* ---- watching ---- */
 
-static int watch_once(struct wfi_redis *redis, const char *key, bool *old, struct wf_error *reterr)
+/* Returns whether there was something, or an error. A wait has an end, as a connection that leads
+ * nowhere any more is else not told from one on which nothing happens. */
+static int watch_once(struct wfi_redis_broker *broker, struct wfi_redis *redis, const char *key,
+                      bool *old, struct wf_error *reterr)
 {
     struct wfi_redis_batch batch = {0};
     struct wfi_redis_answer answer = {0};
+    const long long s = (broker->options.silence_ns + WF_SECONDS(1) - 1) / WF_SECONDS(1);
     if (*old)
-        wfi_redis_add(&batch, "BRPOPLPUSH %s %s 0", key, key);
+        wfi_redis_add(&batch, "BRPOPLPUSH %s %s %lld", key, key, s);
     else
-        wfi_redis_add(&batch, "BLMOVE %s %s RIGHT RIGHT 0", key, key);
-    int err = wfi_redis_call(redis, &batch, &answer, WF_FOREVER, reterr);
+        wfi_redis_add(&batch, "BLMOVE %s %s RIGHT RIGHT %lld", key, key, s);
+    const wf_deadline limit = wf_after(WF_SECONDS(s) + broker->options.silence_ns);
+    int err = wfi_redis_call(redis, &batch, &answer, limit, reterr);
     if (err == -EREMOTEIO && !*old && strstr(answer.replies[0]->str, "unknown command")) {
         *old = true;
         err = 0;
+    } else if (!err) {
+        err = answer.replies[0]->type != REDIS_REPLY_NIL;
     }
     wfi_redis_answer_fini(&answer);
     wfi_redis_batch_fini(&batch);
     return err;
 }
 
-static bool is_in_use(struct wfi_redis_broker *broker, struct queue *queue)
+static bool is_in_use(struct wfi_redis_broker *broker, struct queue *queue, int step)
 {
     lock(broker);
     bool used = !queue->removed;
     if (!used)
-        queue->watched = false;
+        queue->watched[step] = false;
     unlock(broker);
     return used;
 }
@@ -657,28 +706,42 @@ int wfi_redis_watcher(struct wf_task *self, struct wfi_redis_broker *broker, str
     int err = wfi_redis_open(&broker->url, NULL, &redis, wf_after(CONNECT_NS), &error);
     if (err)
         return wf_task_fail_with(self, &error);
-    while (!err && is_in_use(broker, queue)) {
+    while (err >= 0 && is_in_use(broker, queue, step)) {
         err = wf_event_wait(&broker->empty, WF_FOREVER);
         if (err)
             break;
-        err = watch_once(redis, queue->keys[step], &old, &error);
-        wf_event_clear(&broker->empty);
-        wf_event_set(&broker->arrived);
+        err = watch_once(broker, redis, queue->keys[step], &old, &error);
+        if (err > 0) {
+            wf_event_clear(&broker->empty);
+            wf_event_set(&broker->arrived);
+        }
     }
     wfi_redis_close(redis);
-    return err == -ECANCELED || !err ? err : wf_task_fail_with(self, &error);
+    if (err >= 0)
+        return 0;
+    return err == -ECANCELED ? err : wf_task_fail_with(self, &error);
 }
 WF_TASK_DEFINE(wfi_redis_watcher)
 
 /* ---- listening ---- */
 
-static int listen_once(struct wfi_redis_broker *broker, struct wfi_redis *redis,
+/* Waits for one thing; where nothing comes, the server is asked for a sign of life, once. */
+static int listen_once(struct wfi_redis_broker *broker, struct wfi_redis *redis, bool *asked,
                        struct wf_error *reterr)
 {
     redisReply *reply;
-    int err = wfi_redis_receive(redis, &reply, WF_FOREVER, reterr);
+    int err = wfi_redis_receive(redis, &reply, call_limit(broker), reterr);
+    if (err == -ETIMEDOUT && !*asked) {
+        struct wfi_redis_batch batch = {0};
+        wfi_redis_add(&batch, "PING");
+        err = wfi_redis_send(redis, &batch, reterr);
+        wfi_redis_batch_fini(&batch);
+        *asked = true;
+        return err;
+    }
     if (err)
         return err;
+    *asked = false;
     if (reply->type == REDIS_REPLY_ERROR)
         err = wf_error_set(reterr, -EREMOTEIO, "%.300s", reply->str);
     else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
@@ -695,6 +758,7 @@ int wfi_redis_listener(struct wf_task *self, struct wfi_redis_broker *broker, wf
     struct wfi_redis *redis;
     struct wfi_redis_batch batch = {0};
     struct wf_error error = {0};
+    bool asked = false;
     (void)ret;
     int err = wfi_redis_open(&broker->url, NULL, &redis, wf_after(CONNECT_NS), &error);
     if (err)
@@ -702,7 +766,7 @@ int wfi_redis_listener(struct wf_task *self, struct wfi_redis_broker *broker, wf
     wfi_redis_add(&batch, "SUBSCRIBE %s", broker->listen);
     err = wfi_redis_send(redis, &batch, &error);
     while (!err)
-        err = listen_once(broker, redis, &error);
+        err = listen_once(broker, redis, &asked, &error);
     wfi_redis_batch_fini(&batch);
     wfi_redis_close(redis);
     return err == -ECANCELED ? err : wf_task_fail_with(self, &error);
@@ -712,16 +776,13 @@ WF_TASK_DEFINE(wfi_redis_listener)
 /* ---- telling what was acknowledged ---- */
 
 /* The first of `from`, up to TAGS_MAX, go over to `to`, and their tags into the command. Under the
- * lock. Returns how many have a tag. */
-static size_t gather(struct wfi_list *from, struct wfi_list *to, struct words *words)
+ * lock. Returns how many. */
+static int gather(struct wfi_list *from, struct wfi_list *to, struct words *words)
 {
-    size_t count = 0;
-    for (struct wfi_link *link; count < TAGS_MAX && (link = wfi_list_pop_front(from));) {
+    int count = 0;
+    for (struct wfi_link *link; count < TAGS_MAX && (link = wfi_list_pop_front(from)); count++) {
         wfi_list_push_back(to, link);
-        if (message_of(link)->tag[0]) {
-            add(words, message_of(link)->tag);
-            count++;
-        }
+        add(words, message_of(link)->tag);
     }
     return count;
 }
@@ -731,17 +792,16 @@ static int send_acknowledged(struct wfi_redis_broker *broker, struct wfi_redis *
                              struct wf_error *reterr)
 {
     int err = 0;
-    while (!err) {
+    for (int count = 1; !err && count > 0;) {
         struct wfi_redis_batch batch = {0};
         struct words words = {0};
-        add_script(&words, broker, ACKNOWLEDGE, "2");
+        add_script(&words, broker, "EVALSHA", broker->shas[ACKNOWLEDGE], "2");
         lock(broker);
-        size_t count = gather(&broker->acked, &broker->sending, &words);
-        bool any = !wfi_list_empty(&broker->sending);
+        count = gather(&broker->acked, &broker->sending, &words);
         unlock(broker);
         add_to_batch(&words, &batch);
         if (count)
-            err = wfi_redis_call(redis, &batch, NULL, wf_after(CALL_NS), reterr);
+            err = wfi_redis_call(redis, &batch, NULL, call_limit(broker), reterr);
         wfi_redis_batch_fini(&batch);
         lock(broker);
         for (struct wfi_link *link; (link = wfi_list_pop_front(&broker->sending));) {
@@ -751,8 +811,6 @@ static int send_acknowledged(struct wfi_redis_broker *broker, struct wfi_redis *
                 destroy_message(message_of(link));
         }
         unlock(broker);
-        if (!any)
-            break;
     }
     return err;
 }
@@ -788,7 +846,7 @@ static int touch(struct wfi_redis_broker *broker, struct wfi_redis *redis, struc
     struct wfi_link *link = wfi_list_first(&broker->live);
     while (link) {
         struct words words = {0};
-        add_script(&words, broker, TOUCH, "2");
+        add_script(&words, broker, "EVAL", wfi_redis_script_touch, "2");
         add(&words, time);
         for (int i = 0; link && i < TAGS_MAX; i++) {
             add(&words, message_of(link)->tag);
@@ -799,52 +857,89 @@ static int touch(struct wfi_redis_broker *broker, struct wfi_redis *redis, struc
     unlock(broker);
     int err = 0;
     if (batch.count || batch.err)
-        err = wfi_redis_call(redis, &batch, NULL, wf_after(CALL_NS), reterr);
+        err = wfi_redis_call(redis, &batch, NULL, call_limit(broker), reterr);
     wfi_redis_batch_fini(&batch);
     return err;
 }
 
-/* The list to which a restored message goes back. Returns 0 or an error. */
-static int find_list(struct wfi_redis_broker *broker, struct wfi_redis *redis,
-                     const struct wfi_redis_restored *restored, struct wfi_buffer *ret_key,
-                     struct wf_error *reterr)
+/* Adds the key of a queue's list, with its NUL, unless it is there. */
+static int add_list(struct wfi_buffer *keys, int *count, const char *prefix, const char *queue,
+                    int step, struct wf_error *reterr)
 {
-    const char *queue = restored->routing_key;
+    struct wfi_buffer key = {0};
+    int err = wfi_redis_queue_key(&key, prefix, queue, step);
+    bool there = false;
+    const char *old = keys->data;
+    for (int i = 0; !err && i < *count && !there; i++, old += strlen(old) + 1)
+        there = strcmp(old, wfi_buffer_text(&key)) == 0;
+    if (!err && !there) {
+        err = wfi_buffer_append(keys, wfi_buffer_text(&key), key.len + 1);
+        *count += !err;
+    }
+    wfi_buffer_reset(&key);
+    return err ? wf_error_set(reterr, err, NULL) : 0;
+}
+
+/*
+ * The keys of the lists to which a message goes that was sent to `exchange`, each with its NUL, and
+ * their number; 0 when no queue is bound there. With no exchange it is the queue of that name.
+ */
+static int find_lists(struct wfi_redis *redis, const char *prefix, const char *exchange,
+                      const char *routing_key, int step, struct wfi_buffer *ret_keys,
+                      int *ret_count, wf_deadline deadline, struct wf_error *reterr)
+{
     struct wfi_redis_batch batch = {0};
     struct wfi_redis_answer answer = {0};
+    struct wfi_buffer name = {0};
     int err = 0;
-    if (restored->exchange[0]) {
-        struct wfi_buffer name = {0};
-        if (wfi_buffer_printf(&name, "%s_kombu.binding.%s", broker->prefix, restored->exchange))
-            batch.err = -ENOMEM;
-        else
-            wfi_redis_add(&batch, "SMEMBERS %b", name.data, name.len);
-        wfi_buffer_reset(&name);
-        err = wfi_redis_call(redis, &batch, &answer, wf_after(CALL_NS), reterr);
-        for (size_t i = 0; !err && i < answer.replies[0]->elements; i++) {
-            const redisReply *member = answer.replies[0]->element[i];
-            if (member->type == REDIS_REPLY_STRING &&
-                wfi_redis_binding_fits(member->str, restored->routing_key, &queue))
-                break;
-        }
+    *ret_count = 0;
+    if (!exchange[0])
+        return add_list(ret_keys, ret_count, prefix, routing_key, step, reterr);
+    if (wfi_buffer_printf(&name, "%s_kombu.binding.%s", prefix, exchange))
+        batch.err = -ENOMEM;
+    else
+        wfi_redis_add(&batch, "SMEMBERS %b", name.data, name.len);
+    wfi_buffer_reset(&name);
+    err = wfi_redis_call(redis, &batch, &answer, deadline, reterr);
+    for (size_t i = 0; !err && i < answer.replies[0]->elements; i++) {
+        const redisReply *member = answer.replies[0]->element[i];
+        const char *queue;
+        if (member->type == REDIS_REPLY_STRING &&
+            wfi_redis_binding_fits(member->str, routing_key, &queue))
+            err = add_list(ret_keys, ret_count, prefix, queue, step, reterr);
     }
-    if (!err)
-        err =
-            wfi_redis_queue_key(ret_key, broker->prefix, queue, wfi_redis_step(restored->priority));
     wfi_redis_answer_fini(&answer);
     wfi_redis_batch_fini(&batch);
     return err;
 }
 
+/* Where a message of `unacked` goes, to all queues that had it from its exchange, as with kombu;
+ * without any to the one that its routing key names. Returns WF_EPARSE where that is none. */
+static int find_home(struct wfi_redis_broker *broker, struct wfi_redis *redis,
+                     const struct wfi_redis_restored *restored, struct wfi_buffer *ret_keys,
+                     int *ret_count, struct wf_error *reterr)
+{
+    const int step = wfi_redis_step(restored->priority);
+    int err = find_lists(redis, broker->prefix, restored->exchange, restored->routing_key, step,
+                         ret_keys, ret_count, call_limit(broker), reterr);
+    if (!err && *ret_count == 0)
+        err = add_list(ret_keys, ret_count, broker->prefix, restored->routing_key, step, reterr);
+    return err ? err : restored->exchange[0] || restored->routing_key[0] ? 0 : WF_EPARSE;
+}
+
+/* Moves it from `unacked` to the lists of these keys, each with its NUL. */
 static int put_back(struct wfi_redis_broker *broker, struct wfi_redis *redis, const char *tag,
-                    const struct wfi_redis_restored *restored, const struct wfi_buffer *key,
+                    const struct wfi_redis_restored *restored, const char *keys, int count,
                     const char *not_after, bool front, wf_deadline deadline,
                     struct wf_error *reterr)
 {
     struct wfi_redis_batch batch = {0};
     struct words words = {0};
-    add_script(&words, broker, PUT_BACK, "3");
-    add_bytes(&words, key->data, key->len);
+    char key_count[24];
+    snprintf(key_count, sizeof key_count, "%d", 2 + count);
+    add_script(&words, broker, "EVAL", wfi_redis_script_put_back, key_count);
+    for (int i = 0; i < count; i++, keys += strlen(keys) + 1)
+        add(&words, keys);
     add(&words, tag);
     add_bytes(&words, restored->text, restored->len);
     add(&words, not_after);
@@ -855,54 +950,72 @@ static int put_back(struct wfi_redis_broker *broker, struct wfi_redis *redis, co
     return err;
 }
 
+/* A script about one tag. */
+static int call_for_tag(struct wfi_redis_broker *broker, struct wfi_redis *redis,
+                        const char *script, const char *time, const char *tag,
+                        struct wf_error *reterr)
+{
+    struct wfi_redis_batch batch = {0};
+    struct words words = {0};
+    add_script(&words, broker, "EVAL", script, "2");
+    if (time)
+        add(&words, time);
+    add(&words, tag);
+    add_to_batch(&words, &batch);
+    int err = wfi_redis_call(redis, &batch, NULL, call_limit(broker), reterr);
+    wfi_redis_batch_fini(&batch);
+    return err;
+}
+
+static int restore_entry(struct wfi_redis_broker *broker, struct wfi_redis *redis, const char *tag,
+                         const redisReply *entry, const char *not_after, struct wf_error *reterr)
+{
+    struct wfi_redis_restored restored = {0};
+    struct wfi_buffer keys = {0};
+    char time[TIME_BYTES];
+    int count = 0;
+    int err = wfi_redis_restore_entry(entry->str, entry->len, &restored);
+    if (err == -ENOMEM)
+        wf_error_set(reterr, err, NULL);
+    if (!err)
+        err = find_home(broker, redis, &restored, &keys, &count, reterr);
+    if (!err)
+        err = put_back(broker, redis, tag, &restored, keys.data, count, not_after, false,
+                       call_limit(broker), reterr);
+    wfi_buffer_reset(&keys);
+    wfi_redis_restored_fini(&restored);
+    /* Nobody can read it, or what it is to go to is no list: it stays, and is not in the way of
+     * others. */
+    if (err == WF_EPARSE || err == -EREMOTEIO)
+        err = call_for_tag(broker, redis, wfi_redis_script_touch, seconds(time, 0), tag, reterr);
+    return err;
+}
+
 static int restore_one(struct wfi_redis_broker *broker, struct wfi_redis *redis, const char *tag,
                        const char *not_after, struct wf_error *reterr)
 {
     struct wfi_redis_batch batch = {0};
     struct wfi_redis_answer answer = {0};
-    struct wfi_redis_restored restored = {0};
     wfi_redis_add(&batch, "HGET %s %s", broker->unacked, tag);
-    int err = wfi_redis_call(redis, &batch, &answer, wf_after(CALL_NS), reterr);
-    if (!err && answer.replies[0]->type != REDIS_REPLY_STRING) {
-        struct words words = {0};
-        add_script(&words, broker, FORGET, "2");
-        add(&words, tag);
-        add_to_batch(&words, &batch);
-        err = wfi_redis_call(redis, &batch, NULL, wf_after(CALL_NS), reterr);
-    } else if (!err) {
-        struct wfi_buffer key = {0};
-        err = wfi_redis_restore_entry(answer.replies[0]->str, answer.replies[0]->len, &restored);
-        if (!err)
-            err = find_list(broker, redis, &restored, &key, reterr);
-        if (!err)
-            err = put_back(broker, redis, tag, &restored, &key, not_after, false, wf_after(CALL_NS),
-                           reterr);
-        if (err == WF_EPARSE) { /* nobody can: it stays, and is not in the way of others */
-            char time[TIME_BYTES];
-            wfi_redis_add(&batch, "ZADD %s %s %s", broker->unacked_index, seconds(time, 0), tag);
-            err = wfi_redis_call(redis, &batch, NULL, wf_after(CALL_NS), reterr);
-        } else if (err == -ENOMEM) {
-            wf_error_set(reterr, err, NULL);
-        }
-        wfi_buffer_reset(&key);
-        wfi_redis_restored_fini(&restored);
-    }
+    int err = wfi_redis_call(redis, &batch, &answer, call_limit(broker), reterr);
+    if (!err && answer.replies[0]->type == REDIS_REPLY_STRING)
+        err = restore_entry(broker, redis, tag, answer.replies[0], not_after, reterr);
+    else if (!err)
+        err = call_for_tag(broker, redis, wfi_redis_script_forget, NULL, tag, reterr);
     wfi_redis_answer_fini(&answer);
     wfi_redis_batch_fini(&batch);
     return err;
 }
 
-/* Puts back what its worker has lost. */
-static int restore(struct wfi_redis_broker *broker, struct wfi_redis *redis,
+/* Puts back what its worker has not renewed since `limit`. */
+static int restore(struct wfi_redis_broker *broker, struct wfi_redis *redis, const char *limit,
                    struct wf_error *reterr)
 {
     struct wfi_redis_batch batch = {0};
     struct wfi_redis_answer answer = {0};
-    char limit[TIME_BYTES];
-    seconds(limit, broker->options.visibility_ns);
     wfi_redis_add(&batch, "ZRANGEBYSCORE %s 0 %s LIMIT 0 %d", broker->unacked_index, limit,
                   RESTORE_MAX);
-    int err = wfi_redis_call(redis, &batch, &answer, wf_after(CALL_NS), reterr);
+    int err = wfi_redis_call(redis, &batch, &answer, call_limit(broker), reterr);
     for (size_t i = 0; !err && i < answer.replies[0]->elements; i++) {
         const redisReply *tag = answer.replies[0]->element[i];
         if (tag->type == REDIS_REPLY_STRING)
@@ -921,13 +1034,17 @@ int wfi_redis_warden(struct wf_task *self, struct wfi_redis_broker *broker, stru
     (void)ret;
     for (;;) {
         struct wf_error error = {0};
+        char limit[TIME_BYTES];
         int err = 0;
+        /* Before the look at the clock: when this process is stopped for a while after it, what it
+         * holds is not lost for that. */
+        seconds(limit, broker->options.visibility_ns);
         if (wf_now() >= touch_at.ns) {
             touch_at = wf_after(touch_every);
             err = touch(broker, redis, &error); /* before restore, which may not take ours */
         }
         if (!err)
-            err = restore(broker, redis, &error);
+            err = restore(broker, redis, limit, &error);
         if (err && err != -ENOMEM)
             return err == -ECANCELED ? err : wf_task_fail_with(self, &error);
         err = wf_sleep(wf_earlier(touch_at, wf_after(broker->options.restore_ns)));
@@ -936,19 +1053,6 @@ int wfi_redis_warden(struct wf_task *self, struct wfi_redis_broker *broker, stru
     }
 }
 WF_TASK_DEFINE(wfi_redis_warden)
-
-/* Of what the server could not parse it keeps nothing: it goes back as a new message does. */
-static int push_back(struct wfi_redis *redis, const struct wfi_redis_restored *restored,
-                     const struct wfi_buffer *key, bool front, wf_deadline deadline,
-                     struct wf_error *reterr)
-{
-    struct wfi_redis_batch batch = {0};
-    wfi_redis_add(&batch, front ? "RPUSH %b %b" : "LPUSH %b %b", key->data, key->len,
-                  restored->text, restored->len);
-    int err = wfi_redis_call(redis, &batch, NULL, deadline, reterr);
-    wfi_redis_batch_fini(&batch);
-    return err;
-}
 
 int wfi_redis_broker_give_back(struct wfi_redis_broker *broker, struct wfi_redis_message *message,
                                bool front, wf_deadline deadline)
@@ -969,10 +1073,9 @@ int wfi_redis_broker_give_back(struct wfi_redis_broker *broker, struct wfi_redis
     if (!err)
         err = wfi_redis_queue_key(&key, broker->prefix, message->queue,
                                   wfi_redis_step(restored.priority));
-    if (!err && message->tag[0])
-        err = put_back(broker, redis, message->tag, &restored, &key, "", front, deadline, &error);
-    else if (!err)
-        err = push_back(redis, &restored, &key, front, deadline, &error);
+    if (!err)
+        err = put_back(broker, redis, message->tag, &restored, wfi_buffer_text(&key), 1, "", front,
+                       deadline, &error);
     if (redis)
         release(broker);
     wfi_buffer_reset(&entry);
@@ -993,9 +1096,11 @@ static void start_watchers(struct wfi_redis_broker *broker, struct wf_scope *sco
     struct wfi_link *link = wfi_list_first(&broker->queues);
     for (; link; link = wfi_list_next(&broker->queues, link)) {
         struct queue *queue = wfi_container_of(link, struct queue, link);
-        for (int step = 0; step < WFI_REDIS_STEPS && !queue->watched && !queue->removed; step++)
-            (void)wfi_redis_watcher_go(scope, broker, queue, step); /* fails the scope */
-        queue->watched |= !queue->removed;
+        for (int step = 0; step < WFI_REDIS_STEPS && !queue->removed; step++) {
+            if (!queue->watched[step])
+                (void)wfi_redis_watcher_go(scope, broker, queue, step); /* fails the scope */
+            queue->watched[step] = true;
+        }
     }
     unlock(broker);
 }
@@ -1004,8 +1109,10 @@ static void forget_watchers(struct wfi_redis_broker *broker)
 {
     lock(broker);
     struct wfi_link *link = wfi_list_first(&broker->queues);
-    for (; link; link = wfi_list_next(&broker->queues, link))
-        wfi_container_of(link, struct queue, link)->watched = false;
+    for (; link; link = wfi_list_next(&broker->queues, link)) {
+        struct queue *queue = wfi_container_of(link, struct queue, link);
+        memset(queue->watched, 0, sizeof queue->watched);
+    }
     unlock(broker);
 }
 
@@ -1025,10 +1132,13 @@ static int serve(struct wfi_redis_broker *broker, struct wfi_redis *redis, struc
     while (!err && wfi_redis_is_open(redis)) {
         start_watchers(broker, scope);
         err = send_bindings(broker, redis, &error);
-        if (err)
+        if (err && err != -EAGAIN) {
             report(broker, redis, &error);
-        else
-            err = wf_event_wait(&broker->changed, WF_FOREVER);
+        } else { /* a server that is full has to be emptied first */
+            err = wf_event_wait(&broker->changed,
+                                err ? wf_after(broker->options.restore_ns) : WF_FOREVER);
+            err = err == -ETIMEDOUT ? 0 : err;
+        }
         wf_event_clear(&broker->changed);
     }
     wf_scope_cancel(scope);
@@ -1096,11 +1206,17 @@ int wfi_redis_broker_run(struct wfi_redis_broker *broker, struct wf_error *reter
 int wfi_redis_broker_create(const struct wfi_redis_broker_options *options,
                             struct wfi_redis_broker **ret_broker, struct wf_error *reterr)
 {
-    if (options->visibility_ns < 0 || options->restore_ns < 0 || options->retries_max < 0)
+    if (options->visibility_ns < 0 || options->restore_ns < 0 || options->silence_ns < 0 ||
+        options->retries_max < 0)
         return wf_error_set(reterr, -EINVAL, "a broker's times and counts are not negative");
     struct wfi_redis_broker *broker = wfi_zalloc(sizeof *broker);
     if (!broker)
         return wf_error_set(reterr, -ENOMEM, NULL);
+    int err = wfi_uuids_init(&broker->uuids);
+    if (err) {
+        wfi_free(broker);
+        return wf_error_set(reterr, err, "no randomness: %s", wf_strerror(err));
+    }
     const char *prefix = options->prefix ? options->prefix : "";
     struct wfi_buffer unacked = {0}, index = {0};
     broker->url = *options->url;
@@ -1109,6 +1225,8 @@ int wfi_redis_broker_create(const struct wfi_redis_broker_options *options,
         broker->options.visibility_ns = WF_SECONDS(3600);
     if (!broker->options.restore_ns)
         broker->options.restore_ns = WF_SECONDS(10);
+    if (!broker->options.silence_ns)
+        broker->options.silence_ns = WF_SECONDS(30);
     if (!broker->options.retries_max)
         broker->options.retries_max = 100;
     broker->prefix = wfi_strdup(prefix);
@@ -1156,6 +1274,7 @@ void wfi_redis_broker_destroy(struct wfi_redis_broker *broker)
     wf_event_fini(&broker->empty);
     wf_event_fini(&broker->arrived);
     wf_mutex_fini(&broker->lock);
+    wfi_uuids_fini(&broker->uuids);
     wfi_free(broker->prefix);
     wfi_free(broker->unacked);
     wfi_free(broker->unacked_index);
@@ -1196,12 +1315,12 @@ int wfi_redis_broker_act(struct wfi_redis_broker *broker,
         int err = wait_for_connection(broker, &redis, deadline, reterr);
         if (err)
             return err;
-        const wf_deadline limit = wf_earlier(deadline, wf_after(CALL_NS));
+        const wf_deadline limit = wf_earlier(deadline, call_limit(broker));
         err = act(arg, redis, limit, reterr);
         const bool hangs = err == -ETIMEDOUT && limit.ns < deadline.ns;
         const bool broke = hangs || !wfi_redis_is_open(redis);
         if (err && broke)
-            report(broker, redis, reterr);
+            abandon(broker, redis);
         release(broker);
         if (!err || err == -ECANCELED || tries == ACTS_MAX || (!broke && err != -EAGAIN))
             return err;
@@ -1211,48 +1330,24 @@ int wfi_redis_broker_act(struct wfi_redis_broker *broker,
     }
 }
 
-static void add_push(struct wfi_redis_batch *batch, const char *prefix, const char *queue,
-                     int priority, const char *text, size_t len)
-{
-    struct wfi_buffer key = {0};
-    if (wfi_redis_queue_key(&key, prefix, queue, wfi_redis_step(priority)))
-        batch->err = -ENOMEM;
-    else
-        wfi_redis_add(batch, "LPUSH %b %b", key.data, key.len, text, len);
-    wfi_buffer_reset(&key);
-}
-
 int wfi_redis_publish(struct wfi_redis *redis, const char *prefix, const char *exchange,
                       const char *routing_key, int priority, const char *text, size_t len,
                       wf_deadline deadline, struct wf_error *reterr)
 {
     struct wfi_redis_batch batch = {0};
-    struct wfi_redis_answer answer = {0};
-    int err = 0;
-    if (!exchange[0]) {
-        add_push(&batch, prefix, routing_key, priority, text, len);
-    } else {
-        struct wfi_buffer name = {0};
-        if (wfi_buffer_printf(&name, "%s_kombu.binding.%s", prefix, exchange))
-            batch.err = -ENOMEM;
-        else
-            wfi_redis_add(&batch, "SMEMBERS %b", name.data, name.len);
-        wfi_buffer_reset(&name);
-        err = wfi_redis_call(redis, &batch, &answer, deadline, reterr);
-        for (size_t i = 0; !err && i < answer.replies[0]->elements; i++) {
-            const redisReply *member = answer.replies[0]->element[i];
-            const char *queue;
-            if (member->type == REDIS_REPLY_STRING &&
-                wfi_redis_binding_fits(member->str, routing_key, &queue))
-                add_push(&batch, prefix, queue, priority, text, len);
-        }
-        if (!err && !batch.count && !batch.err)
-            err = wf_error_set(reterr, -ENOENT, "no queue is bound to exchange %.100s with %.100s",
-                               exchange, routing_key);
-    }
+    struct wfi_buffer keys = {0};
+    int count = 0;
+    int err = find_lists(redis, prefix, exchange, routing_key, wfi_redis_step(priority), &keys,
+                         &count, deadline, reterr);
+    const char *key = keys.data;
+    for (int i = 0; !err && i < count; i++, key += strlen(key) + 1)
+        wfi_redis_add(&batch, "LPUSH %s %b", key, text, len);
+    if (!err && !count)
+        err = wf_error_set(reterr, -ENOENT, "no queue is bound to exchange %.100s with %.100s",
+                           exchange, routing_key);
     if (!err)
         err = wfi_redis_call(redis, &batch, NULL, deadline, reterr);
-    wfi_redis_answer_fini(&answer);
     wfi_redis_batch_fini(&batch);
+    wfi_buffer_reset(&keys);
     return err;
 }

@@ -27,11 +27,12 @@ struct wfi_redis_broker;
 
 struct wfi_redis_broker_options {
     const struct wfi_celery_url *url;
-    int64_t visibility_ns;         /* when a message counts as lost by its worker: 1 h when 0 */
-    int64_t restore_ns;            /* how often to look for such: 10 s when 0 */
-    int retries_max;               /* of connecting, one after another: 100 when 0 */
-    const char *prefix;            /* of all keys (global_keyprefix); NULL: none */
-    const char *unacked_key;       /* NULL: "unacked", behind the prefix as the others */
+    int64_t visibility_ns;   /* when a message counts as lost by its worker: 1 h when 0 */
+    int64_t restore_ns;      /* how often to look for such: 10 s when 0 */
+    int64_t silence_ns;      /* a server that says nothing for so long has gone: 30 s when 0 */
+    int retries_max;         /* of connecting, one after another: 100 when 0 */
+    const char *prefix;      /* of all keys (global_keyprefix); NULL: none */
+    const char *unacked_key; /* NULL: "unacked", behind the prefix as the others */
     const char *unacked_index_key; /* NULL: "unacked_index" */
     /* Called when the connection has broken, and when connecting failed, by run; must not wait. */
     void (*lost)(void *arg, const struct wf_error *error, int64_t pause_ns);
@@ -48,14 +49,14 @@ struct wfi_redis_message {
     struct wfi_link link; /* in the list that take gave, for the caller; then free for its use */
     const char *queue;    /* from which it came */
     struct wfi_link live; /* the broker's */
-    char *tag;            /* "" for what was no envelope: nothing is kept of it */
-    char *text;           /* the envelope */
+    char *tag;            /* under which it is kept; not always that of its envelope */
+    char *text;           /* the envelope, or what was sent in its place */
     size_t len;
 };
 
 /*
  * Makes a broker; nothing is connected yet. The url and texts are copied.
- * Returns 0, -EINVAL or -ENOMEM.
+ * Returns 0, -EINVAL, -ENOMEM, or an error of wfi_uuids_init.
  */
 int wfi_redis_broker_create(const struct wfi_redis_broker_options *options,
                             struct wfi_redis_broker **ret_broker, struct wf_error *reterr);
@@ -141,7 +142,7 @@ int wfi_redis_broker_act(struct wfi_redis_broker *broker,
 
 /*
  * Sends an envelope: with no exchange to the queue named by the routing key, else to each queue
- * that is bound there.
+ * that is bound there, by a pattern of a topic too.
  *
  * Returns 0, -ENOENT when the exchange has no queue for it, or an error of wfi_redis_call.
  * Context: thread or fiber; any number of callers.

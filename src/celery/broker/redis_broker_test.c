@@ -14,11 +14,13 @@
 
 #include <weft/event.h>
 #include <weft/fibers.h>
+#include <weft/listener.h>
 #include <weft/scope.h>
 #include <weft/task.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/atomic.h"
 #include "celery/broker/redis_broker.h"
 #include "celery/broker/redis_keys.h"
 #include "redis_server.h"
@@ -97,6 +99,22 @@ static long long count(const char *format, const char *key)
     return value;
 }
 
+/* A number that the server tells of itself. */
+static long long info(const char *section, const char *name)
+{
+    struct wfi_redis_batch batch = {0};
+    struct wfi_redis_answer answer;
+    char line[80];
+    wfi_redis_add(&batch, "INFO %s", section);
+    ask(&batch, &answer);
+    snprintf(line, sizeof line, "\n%s", name);
+    const char *at = strstr(answer.replies[0]->str, line);
+    assert_non_null(at);
+    long long value = atoll(at + strlen(line) + 1);
+    wfi_redis_answer_fini(&answer);
+    return value;
+}
+
 static void envelope(char *out, size_t size, const char *tag, const char *queue, int priority)
 {
     snprintf(out, size,
@@ -131,16 +149,22 @@ struct worker {
     struct wfi_list messages;
 };
 
-static void set_up(struct worker *worker, const struct wfi_redis_broker_options *given)
+static void set_up_at(const char *url_text, struct worker *worker,
+                      const struct wfi_redis_broker_options *given)
 {
     struct wfi_redis_broker_options options = given ? *given : (struct wfi_redis_broker_options){0};
     struct wfi_celery_url url;
-    assert_int_equal(wfi_celery_url_parse(server.url, &url, NULL), 0);
+    assert_int_equal(wfi_celery_url_parse(url_text, &url, NULL), 0);
     options.url = &url;
     *worker = (struct worker){0};
     assert_int_equal(wfi_redis_broker_create(&options, &worker->broker, NULL), 0);
     assert_int_equal(wfi_redis_broker_add_queue(worker->broker, "celery"), 0);
     worker->run = run_broker_submit(fibers, worker->broker);
+}
+
+static void set_up(struct worker *worker, const struct wfi_redis_broker_options *given)
+{
+    set_up_at(server.url, worker, given);
 }
 
 static void tear_down(struct worker *worker)
@@ -271,25 +295,90 @@ static void test_who_waits_is_woken(void **state)
     tear_down(&worker);
 }
 
-static void test_what_is_no_envelope_is_taken_and_not_kept(void **state)
+/* What the server's JSON reader refuses, or what is no envelope at all, has no tag of its own. */
+static const char *const odd[] = {
+    "",
+    "no json",
+    "[]",
+    "{\"properties\": 5}",
+    "{\"properties\": {\"delivery_tag\": 5}}",
+    "{\"headers\": {\"name\": \"\\udc80\"}, \"properties\": {\"delivery_tag\": \"t\", "
+    "\"priority\": "
+    "3}}",
+};
+enum { ODD = sizeof odd / sizeof *odd };
+
+static void push_odd(void)
 {
-    static const char *const texts[] = {"", "no json", "[]", "{\"properties\": 5}",
-                                        "{\"properties\": {\"delivery_tag\": 5}}"};
     struct wfi_redis_batch batch = {0};
+    for (size_t i = 0; i < ODD; i++)
+        wfi_redis_add(&batch, "LPUSH celery %b", odd[i], strlen(odd[i]));
+    ask(&batch, NULL);
+}
+
+static void test_what_has_no_tag_is_kept_under_one_of_ours(void **state)
+{
     struct worker worker;
     (void)state;
-    for (size_t i = 0; i < 5; i++)
-        wfi_redis_add(&batch, "LPUSH celery %b", texts[i], strlen(texts[i]));
-    ask(&batch, NULL);
+    push_odd();
     set_up(&worker, NULL);
-    assert_int_equal(take(&worker, 10), 5);
-    assert_int_equal(count("HLEN %s", "unacked"), 0);
-    for (size_t i = 0; i < 5; i++) {
+    assert_int_equal(take(&worker, 10), ODD);
+    assert_int_equal(count("HLEN %s", "unacked"), ODD);
+    assert_int_equal(count("ZCARD %s", "unacked_index"), ODD);
+    for (size_t i = 0; i < ODD; i++) {
         struct wfi_redis_message *message = next(&worker);
-        assert_string_equal(message->text, texts[i]);
-        assert_string_equal(message->tag, "");
+        struct wfi_redis_batch batch = {0};
+        struct wfi_redis_answer answer;
+        char entry[200];
+        assert_string_equal(message->text, odd[i]);
+        snprintf(entry, sizeof entry, "[%s, \"\", \"celery\"]", odd[i]);
+        wfi_redis_add(&batch, "HGET unacked %s", message->tag);
+        ask(&batch, &answer);
+        assert_string_equal(answer.replies[0]->str, entry);
+        wfi_redis_answer_fini(&answer);
         wfi_redis_broker_acknowledge(worker.broker, message);
     }
+    tear_down(&worker);
+    assert_int_equal(count("HLEN %s", "unacked"), 0);
+    assert_int_equal(count("ZCARD %s", "unacked_index"), 0);
+}
+
+/* A client that gives every message the same tag, or sends one twice. */
+static void test_messages_of_one_tag_are_kept_both(void **state)
+{
+    struct worker worker;
+    (void)state;
+    push("celery", "same", 0);
+    push("celery", "same", 0);
+    set_up(&worker, NULL);
+    assert_int_equal(take(&worker, 5), 2);
+    assert_int_equal(count("HLEN %s", "unacked"), 2);
+    wfi_redis_broker_acknowledge(worker.broker, next(&worker));
+    struct wfi_redis_message *second = next(&worker);
+    assert_string_not_equal(second->tag, "same");
+    tear_down(&worker); /* it dies with the second */
+    assert_int_equal(count("HLEN %s", "unacked"), 1);
+    assert_int_equal(count("ZCARD %s", "unacked_index"), 1);
+}
+
+/* More than an answer may hold comes in several. */
+static void test_large_messages_come_a_few_at_a_time(void **state)
+{
+    const size_t len = (size_t)9 << 20;
+    struct wfi_redis_batch batch = {0};
+    struct worker worker;
+    char *text = wfi_alloc(len);
+    (void)state;
+    memset(text, 'x', len);
+    for (int i = 0; i < 3; i++)
+        wfi_redis_add(&batch, "LPUSH celery %b", text, len);
+    ask(&batch, NULL);
+    wfi_free(text);
+    set_up(&worker, NULL);
+    assert_int_equal(take(&worker, 5), 2);
+    assert_int_equal(take(&worker, 5), 1);
+    for (int i = 0; i < 3; i++)
+        wfi_redis_broker_acknowledge(worker.broker, next(&worker));
     tear_down(&worker);
 }
 
@@ -386,6 +475,77 @@ static void test_messages_of_the_dead_come_back(void **state)
     }
 }
 
+/* ---- a worker that is killed ---- */
+
+/* As a process of its own: takes what there is, says how much, and waits for its end. */
+static int be_killed(const char *url_text)
+{
+    snprintf(server.url, sizeof server.url, "%s", url_text);
+    struct worker worker;
+    if (wf_fibers_create(NULL, &fibers, NULL))
+        return 1;
+    set_up(&worker, NULL);
+    printf("took %d.\n", take(&worker, 10));
+    fflush(stdout);
+    wf_sleep(WF_FOREVER);
+    return 0;
+}
+
+static void test_what_a_killed_worker_held_comes_back(void **state)
+{
+    const struct wfi_redis_broker_options options = {.visibility_ns = WF_MILLISECONDS(200),
+                                                     .restore_ns = WF_MILLISECONDS(20)};
+    /* What can be read is marked, the rest as it was. */
+    const char *came[ODD + 1] = {
+        odd[0],
+        odd[1],
+        odd[2],
+        odd[3],
+        "{\"headers\": {\"redelivered\": true}, \"properties\": {\"delivery_tag\": 5, "
+        "\"delivery_info\": {\"redelivered\": true}}}",
+        "{\"headers\": {\"name\": \"\\udc80\", \"redelivered\": true}, \"properties\": "
+        "{\"delivery_tag\": \"t\", \"priority\": 3, \"delivery_info\": {\"redelivered\": "
+        "true}}}",
+        "{\"body\": \"W10=\", \"headers\": {\"id\": \"tagged\", \"redelivered\": true}, "
+        "\"properties\": {\"priority\": 0, \"delivery_tag\": \"tagged\", \"delivery_info\": "
+        "{\"exchange\": \"\", \"routing_key\": \"celery\", \"redelivered\": true}}}"};
+    const char *const argv[] = {"/proc/self/exe", "be killed", server.url, NULL};
+    const struct wf_child_options child_options = {.argv = argv, .out = {.kind = WF_STDIO_PIPE}};
+    struct wf_child *child;
+    struct worker worker;
+    char text[2000] = "";
+    size_t len = 0;
+    (void)state;
+    push_odd();
+    push("celery", "tagged", 0);
+    assert_int_equal(wf_child_spawn(&child_options, &child, NULL), 0);
+    while (!strstr(text, "took 7.")) {
+        ssize_t n = wf_stream_read(wf_child_out(child), text + len, sizeof text - len - 1, soon());
+        assert_true(n > 0);
+        len += (size_t)n;
+        text[len] = '\0';
+    }
+    assert_int_equal(count("LLEN %s", "celery"), 0);
+    wf_child_close(child); /* SIGKILL */
+    set_up(&worker, &options);
+    for (size_t left = ODD + 1; left > 0; left--) {
+        if (wfi_list_empty(&worker.messages))
+            assert_true(take(&worker, 10) > 0);
+        struct wfi_redis_message *message = next(&worker);
+        size_t i = 0;
+        while (i <= ODD && (!came[i] || strcmp(message->text, came[i]) != 0))
+            i++;
+        if (i > ODD)
+            fail_msg("%s", message->text);
+        came[i] = NULL; /* once */
+        wfi_redis_broker_acknowledge(worker.broker, message);
+    }
+    tear_down(&worker);
+    assert_int_equal(count("HLEN %s", "unacked"), 0);
+}
+
+/* ---- what is put back ---- */
+
 static void test_an_entry_nobody_can_read_is_left_and_in_nobodys_way(void **state)
 {
     const struct wfi_redis_broker_options options = {.restore_ns = WF_MILLISECONDS(20)};
@@ -446,7 +606,74 @@ static void test_a_restored_message_finds_its_queue_by_its_exchange(void **state
     tear_down(&worker);
 }
 
-/* ---- connections ---- */
+static void keep(const char *tag, const char *entry)
+{
+    struct wfi_redis_batch batch = {0};
+    wfi_redis_add(&batch, "HSET unacked %s %s", tag, entry);
+    wfi_redis_add(&batch, "ZADD unacked_index 7 %s", tag);
+    ask(&batch, NULL);
+}
+
+static void bind(const char *exchange, const char *key, const char *pattern, const char *queue)
+{
+    struct wfi_redis_batch batch = {0};
+    struct wfi_buffer binding = {0};
+    assert_int_equal(wfi_redis_binding(&binding, key, pattern, queue), 0);
+    wfi_redis_add(&batch, "SADD _kombu.binding.%s %b", exchange, binding.data, binding.len);
+    ask(&batch, NULL);
+    wfi_buffer_reset(&binding);
+}
+
+/* A worker of Python that had it from a topic has died: all its queues get it, as with kombu. */
+static void test_a_message_of_a_topic_goes_back_to_its_queues(void **state)
+{
+    const struct wfi_redis_broker_options options = {.restore_ns = WF_MILLISECONDS(20)};
+    struct worker worker;
+    (void)state;
+    bind("feeds", "feed.#", "^feed\\..*?$", "celery");
+    bind("feeds", "#.import", "^.*?\\.import$", "celery");
+    bind("feeds", "*.import", "^.*?[^\\.]\\.import$", "second");
+    bind("feeds", "food.#", "^food\\..*?$", "third");
+    keep("t", "[{\"properties\": {\"delivery_tag\": \"t\"}}, \"feeds\", \"feed.import\"]");
+    set_up(&worker, &options);
+    expect_next(&worker, "celery", "t");
+    tear_down(&worker);
+    assert_int_equal(count("LLEN %s", "celery"), 0); /* once, though it fits twice */
+    assert_int_equal(count("LLEN %s", "second"), 1);
+    assert_int_equal(count("EXISTS %s", "third"), 0);
+    assert_int_equal(count("EXISTS %s", "feed.import"), 0);
+    assert_int_equal(count("HLEN %s", "unacked"), 0);
+}
+
+/* It stays where it is, nothing else is held up, and the worker lives. */
+static void test_what_cannot_go_back_is_kept(void **state)
+{
+    const struct wfi_redis_broker_options options = {.restore_ns = WF_MILLISECONDS(20)};
+    struct wfi_redis_batch batch = {0};
+    struct worker worker;
+    (void)state;
+    wfi_redis_add(&batch, "SET text %s", "no list");
+    wfi_redis_add(&batch, "SET _kombu.binding.text %s", "no set");
+    ask(&batch, NULL);
+    keep("a", "[{\"properties\": {}}, \"\", \"text\"]");
+    keep("b", "[{\"properties\": {}}, \"text\", \"celery\"]");
+    keep("c", "[{\"properties\": {}}, \"\", \"\"]");
+    keep("d", "[{\"properties\": {\"delivery_tag\": \"d\"}}, \"\", \"celery\"]");
+    set_up(&worker, &options);
+    expect_next(&worker, "celery", "d");
+    tear_down(&worker);
+    assert_int_equal(count("HLEN %s", "unacked"), 3);
+    assert_int_equal(count("ZCARD %s", "unacked_index"), 3);
+    assert_int_equal(count("ZCOUNT %s 7 7", "unacked_index"), 0);
+    /* Of two queues one that can have it is enough. */
+    wfi_redis_add(&batch, "EVAL %s 4 unacked unacked_index text good a x %s left",
+                  wfi_redis_script_put_back, "");
+    ask(&batch, NULL);
+    assert_int_equal(count("LLEN %s", "good"), 1);
+    assert_int_equal(count("HEXISTS unacked %s", "a"), 0);
+}
+
+/* ---- a server that is not as it should be ---- */
 
 static struct wf_event lost_once = WF_EVENT_INIT;
 
@@ -456,6 +683,122 @@ static void note_loss(void *arg, const struct wf_error *error, int64_t pause_ns)
     assert_true(error->code < 0);
     wf_event_set(&lost_once);
 }
+
+static void expect_end(struct worker *worker, const char *text)
+{
+    struct wf_error error = {0};
+    wf_none none;
+    assert_int_equal(run_broker_result(&worker->run, &none, soon(), &error), -EREMOTEIO);
+    assert_non_null(strstr(error.text, text));
+    wfi_redis_broker_destroy(worker->broker);
+}
+
+/* A script that fails does not take back what it has done. */
+static void test_where_nothing_can_be_kept_nothing_is_taken(void **state)
+{
+    static const char *const keys[] = {"unacked", "unacked_index"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct wfi_redis_batch batch = {0};
+        struct worker worker;
+        wfi_redis_add(&batch, "FLUSHALL");
+        wfi_redis_add(&batch, "SET %s x", keys[i]);
+        ask(&batch, NULL);
+        push("celery", "t", 0);
+        set_up(&worker, NULL);
+        assert_int_equal(take(&worker, 5), -EPIPE);
+        expect_end(&worker, "WRONGTYPE");
+        assert_int_equal(count("LLEN %s", "celery"), 1);
+    }
+}
+
+/* What was moved before it was met is not left behind. */
+static void test_a_key_that_is_no_list_comes_last(void **state)
+{
+    struct wfi_redis_batch batch = {0};
+    struct wfi_buffer key = {0};
+    struct wfi_redis_answer answer;
+    (void)state;
+    push("celery", "good", 0);
+    assert_int_equal(wfi_redis_queue_key(&key, "", "celery", 3), 0);
+    wfi_redis_add(&batch, "SET %b x", key.data, key.len);
+    ask(&batch, NULL);
+    wfi_buffer_reset(&key);
+    wfi_redis_add(&batch,
+                  "EVAL %s 4 unacked unacked_index celery celery\x06\x16"
+                  "3 7 5 own celery",
+                  wfi_redis_script_take);
+    ask(&batch, &answer);
+    assert_int_equal(answer.replies[0]->elements, 3);
+    assert_string_equal(answer.replies[0]->element[0]->str, "good");
+    wfi_redis_answer_fini(&answer);
+}
+
+static void configure(const char *name, const char *value)
+{
+    struct wfi_redis_batch batch = {0};
+    wfi_redis_add(&batch, "CONFIG SET %s %s", name, value);
+    ask(&batch, NULL);
+}
+
+/* One that takes nothing new has to be emptied, by workers that were there, and by others. */
+static void test_a_full_server_is_emptied(void **state)
+{
+    const struct wfi_redis_broker_options options = {.visibility_ns = WF_MILLISECONDS(300),
+                                                     .restore_ns = WF_MILLISECONDS(20)};
+    struct worker worker;
+    (void)state;
+    push("celery", "a", 0);
+    push("celery", "b", 0);
+    keep("lost", "[{\"properties\": {\"delivery_tag\": \"lost\"}}, \"\", \"celery\"]");
+    configure("maxmemory", "1");
+    set_up(&worker, &options);
+    assert_int_equal(wfi_redis_broker_bind(worker.broker, "shop", "key", "celery"), 0);
+    assert_int_equal(take(&worker, 1), 1);
+    struct wfi_redis_message *a = next(&worker);
+    const long long received = info("stats", "total_connections_received");
+    assert_int_equal(take(&worker, 1), 1);
+    wfi_redis_broker_acknowledge(worker.broker, next(&worker));
+    expect_next(&worker, "celery", "lost");
+    /* Renewed all the while, on the same connections. */
+    struct wfi_redis_batch batch = {0};
+    wfi_redis_add(&batch, "BLPOP nothing 0.5");
+    ask(&batch, NULL);
+    assert_int_equal(count("HLEN %s", "unacked"), 1);
+    assert_int_equal(info("stats", "total_connections_received"), received);
+    configure("maxmemory", "0");
+    while (!count("EXISTS %s", "_kombu.binding.shop")) /* told as soon as it can be */
+        wf_sleep(wf_after(WF_MILLISECONDS(5)));
+    wfi_redis_broker_acknowledge(worker.broker, a);
+    tear_down(&worker);
+    assert_int_equal(count("HLEN %s", "unacked"), 0);
+}
+
+/* One that becomes a replica, and is master again. */
+static void test_a_server_that_is_a_replica_for_a_time(void **state)
+{
+    struct wfi_redis_batch batch = {0};
+    struct worker worker;
+    int n = -1;
+    (void)state;
+    const struct wfi_redis_broker_options options = {.lost = note_loss};
+    set_up(&worker, &options);
+    take_some_future f = take_some_submit(fibers, worker.broker, 1, &worker.messages);
+    while (!info("clients", "blocked_clients"))
+        wf_sleep(wf_after(WF_MILLISECONDS(5)));
+    wf_event_clear(&lost_once);
+    wfi_redis_add(&batch, "REPLICAOF 127.0.0.1 1");
+    ask(&batch, NULL);
+    assert_int_equal(wf_event_wait(&lost_once, soon()), 0);
+    wfi_redis_add(&batch, "REPLICAOF NO ONE");
+    ask(&batch, NULL);
+    push("celery", "after", 0);
+    assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
+    expect_next(&worker, "celery", "after");
+    tear_down(&worker);
+}
+
+/* ---- connections ---- */
 
 static void test_a_broken_connection_is_made_anew(void **state)
 {
@@ -482,6 +825,133 @@ static void test_a_broken_connection_is_made_anew(void **state)
     assert_int_equal(count("HLEN %s", "unacked"), 0); /* `before` was told on the new one */
 }
 
+static int connections(void)
+{
+    struct wfi_redis_batch batch = {0};
+    struct wfi_redis_answer answer;
+    int lines = 0;
+    wfi_redis_add(&batch, "CLIENT LIST TYPE normal");
+    ask(&batch, &answer);
+    for (const char *at = answer.replies[0]->str; (at = strchr(at, '\n')); at++)
+        lines++;
+    wfi_redis_answer_fini(&answer);
+    return lines;
+}
+
+/* ---- connections that lead nowhere ---- */
+
+/* Between worker and server: it carries bytes until it is told to swallow those of the connections
+ * there are, which stay open. */
+struct relay {
+    struct wf_listener *listener;
+    WFI_ATOMIC(int) accepted, deaf; /* of those before `deaf` all but the first is swallowed */
+    char url[200];
+};
+
+WF_TASK(wf_none, carry, (struct relay *, relay), (struct wf_stream *, from),
+        (struct wf_stream *, to), (int, number))
+WF_TASK(wf_none, relay_one, (struct relay *, relay), (struct wf_stream *, near), (int, number))
+WF_TASK(wf_none, relay_all, (struct relay *, relay))
+
+int carry(struct wf_task *self, struct relay *relay, struct wf_stream *from, struct wf_stream *to,
+          int number, wf_none *ret)
+{
+    char bytes[4096];
+    ssize_t n = 0;
+    (void)self, (void)ret;
+    while (n >= 0 && (n = wf_stream_read(from, bytes, sizeof bytes, WF_FOREVER)) > 0)
+        if (number == 0 || number >= wfi_load(&relay->deaf))
+            n = wf_stream_write(to, bytes, (size_t)n, soon());
+    (void)wf_stream_shutdown(to, WF_SHUTDOWN_WRITE);
+    return n == -ECANCELED ? -ECANCELED : 0;
+}
+WF_TASK_DEFINE(carry)
+
+int relay_one(struct wf_task *self, struct relay *relay, struct wf_stream *near, int number,
+              wf_none *ret)
+{
+    char endpoint[120];
+    struct wf_stream *far = NULL;
+    struct wf_scope storage, *scope;
+    (void)self, (void)ret;
+    snprintf(endpoint, sizeof endpoint, "unix:%s", server.socket);
+    int err = wf_dial(endpoint, NULL, &far, soon(), NULL);
+    if (!err) {
+        scope = wf_scope_open(&storage, NULL, WF_FOREVER);
+        (void)carry_go(scope, relay, near, far, number);
+        (void)carry_go(scope, relay, far, near, number);
+        err = wf_scope_close(scope, NULL);
+    }
+    wf_stream_close(far);
+    wf_stream_close(near);
+    return err == -ECANCELED ? err : 0;
+}
+WF_TASK_DEFINE(relay_one)
+
+int relay_all(struct wf_task *self, struct relay *relay, wf_none *ret)
+{
+    struct wf_scope storage, *scope = wf_scope_open(&storage, NULL, WF_FOREVER);
+    struct wf_stream *near;
+    (void)self, (void)ret;
+    while (!wf_listener_accept(relay->listener, &near, WF_FOREVER))
+        if (relay_one_go(scope, relay, near, wfi_fetch_add(&relay->accepted, 1)))
+            wf_stream_close(near);
+    wf_scope_cancel(scope);
+    return wf_scope_close(scope, NULL);
+}
+WF_TASK_DEFINE(relay_all)
+
+static relay_all_future start_relay(struct relay *relay)
+{
+    struct wf_address at;
+    char endpoint[WF_ADDRESS_TEXT_BYTES];
+    assert_int_equal(wf_listener_open("127.0.0.1:0", NULL, &relay->listener, NULL), 0);
+    wf_listener_address(relay->listener, &at);
+    wf_address_format(&at, endpoint, sizeof endpoint);
+    snprintf(relay->url, sizeof relay->url, "redis://%s/0", endpoint);
+    return relay_all_submit(fibers, relay);
+}
+
+static struct wf_event was_heard = WF_EVENT_INIT;
+
+static void note_heard(void *arg, const char *text, size_t len)
+{
+    (void)arg, (void)text, (void)len;
+    wf_event_set(&was_heard);
+}
+
+/* Those that wait for a message or listen are dead, and none is closed; that of the commands lives.
+ * The worker takes what comes, and hears what is said, on new ones. */
+static void test_connections_that_lead_nowhere_are_left(void **state)
+{
+    const struct wfi_redis_broker_options options = {
+        .silence_ns = WF_SECONDS(2), .listen = "news", .heard = note_heard};
+    struct relay relay = {0};
+    struct worker worker;
+    wf_none none;
+    int n = -1;
+    (void)state;
+    relay_all_future running = start_relay(&relay);
+    set_up_at(relay.url, &worker, &options);
+    take_some_future f = take_some_submit(fibers, worker.broker, 1, &worker.messages);
+    while (count("PUBLISH %s x", "news") == 0 || connections() != 6)
+        wf_sleep(wf_after(WF_MILLISECONDS(5)));
+    wfi_store(&relay.deaf, wfi_load(&relay.accepted));
+    push("celery", "t", 0);
+    assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
+    expect_next(&worker, "celery", "t");
+    wf_event_clear(&was_heard);
+    wf_deadline limit = soon();
+    while (wf_event_wait(&was_heard, wf_after(WF_MILLISECONDS(20)))) {
+        assert_true(wf_remaining(limit) > 0);
+        count("PUBLISH %s x", "news");
+    }
+    tear_down(&worker);
+    wf_future_cancel(running.future);
+    assert_int_equal(relay_all_result(&running, &none, soon(), NULL), -ECANCELED);
+    wf_listener_close(relay.listener);
+}
+
 static void test_scripts_that_were_flushed_are_loaded_again(void **state)
 {
     struct wfi_redis_batch batch = {0};
@@ -501,16 +971,102 @@ static void test_what_will_not_go_away_ends_run(void **state)
 {
     struct wfi_redis_batch batch = {0};
     struct worker worker;
-    struct wf_error error = {0};
-    wf_none none;
     (void)state;
     wfi_redis_add(&batch, "SET celery %s", "no list");
     ask(&batch, NULL);
     set_up(&worker, NULL);
     assert_int_equal(take(&worker, 1), -EPIPE);
-    assert_int_equal(run_broker_result(&worker.run, &none, soon(), &error), -EREMOTEIO);
-    assert_non_null(strstr(error.text, "WRONGTYPE"));
-    wfi_redis_broker_destroy(worker.broker);
+    expect_end(&worker, "WRONGTYPE");
+}
+
+/* Refused by the server, on a connection that breaks just then: that is not about the broker. */
+static int refused_and_broken(void *arg, struct wfi_redis *redis, wf_deadline deadline,
+                              struct wf_error *reterr)
+{
+    struct wfi_redis_batch batch = {0};
+    wfi_redis_add(&batch, "LPUSH %s x", "text");
+    int err = wfi_redis_call(redis, &batch, NULL, deadline, reterr);
+    if (!*(bool *)arg)
+        wfi_redis_break(redis);
+    *(bool *)arg = true;
+    return err;
+}
+
+WF_TASK(int, act, (struct wfi_redis_broker *, broker))
+
+int act(struct wf_task *self, struct wfi_redis_broker *broker, int *ret)
+{
+    bool done = false;
+    (void)self;
+    *ret = wfi_redis_broker_act(broker, refused_and_broken, &done, soon(), NULL);
+    return 0;
+}
+WF_TASK_DEFINE(act)
+
+static void test_what_somebody_asks_for_does_not_end_run(void **state)
+{
+    struct wfi_redis_batch batch = {0};
+    struct worker worker;
+    int err = 0;
+    (void)state;
+    wfi_redis_add(&batch, "SET text %s", "no list");
+    ask(&batch, NULL);
+    set_up(&worker, NULL);
+    act_future f = act_submit(fibers, worker.broker);
+    assert_int_equal(act_result(&f, &err, soon(), NULL), 0);
+    assert_int_equal(err, -EREMOTEIO);
+    push("celery", "a", 0);
+    expect_next(&worker, "celery", "a");
+    tear_down(&worker);
+}
+
+static void wait_for_blocked(int clients)
+{
+    while (info("clients", "blocked_clients") < clients)
+        wf_sleep(wf_after(WF_MILLISECONDS(2)));
+}
+
+/* One message ends one of its watchers; when it is wanted again only that one begins anew. */
+static void test_a_queue_that_comes_and_goes_has_its_watchers_once(void **state)
+{
+    struct worker worker;
+    (void)state;
+    set_up(&worker, NULL);
+    take_some_future f = take_some_submit(fibers, worker.broker, 1, &worker.messages);
+    assert_int_equal(wfi_redis_broker_add_queue(worker.broker, "more"), 0);
+    for (int i = 0; i < 3; i++) {
+        wait_for_blocked(8); /* four for each queue: all have seen that it is wanted */
+        assert_int_equal(wfi_redis_broker_remove_queue(worker.broker, "more"), 0);
+        push("more", "m", 0);
+        while (info("clients", "blocked_clients") > 7)
+            wf_sleep(wf_after(WF_MILLISECONDS(2)));
+        wipe(state);
+        assert_int_equal(wfi_redis_broker_add_queue(worker.broker, "more"), 0);
+    }
+    wait_for_blocked(8);
+    assert_int_equal(connections(), 10); /* and ours and run's */
+    int n = -1;
+    push("celery", "last", 0);
+    assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
+    expect_next(&worker, "celery", "last");
+    tear_down(&worker);
+}
+
+static void test_a_binding_is_told_once(void **state)
+{
+    struct wfi_redis_batch batch = {0};
+    struct worker worker;
+    (void)state;
+    wfi_redis_add(&batch, "CONFIG RESETSTAT");
+    ask(&batch, NULL);
+    set_up(&worker, NULL);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(wfi_redis_broker_bind(worker.broker, "shop", "key", "celery"), 0);
+    assert_int_equal(wfi_redis_broker_bind(worker.broker, "shop", "second", "celery"), 0);
+    while (count("SCARD %s", "_kombu.binding.shop") != 2)
+        wf_sleep(wf_after(WF_MILLISECONDS(2)));
+    assert_int_equal(info("commandstats", "cmdstat_sadd:calls"), 2);
+    tear_down(&worker);
 }
 
 static void test_nobody_listens(void **state)
@@ -607,22 +1163,37 @@ static int stop(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "be killed") == 0)
+        return be_killed(argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_message_is_kept_until_it_is_acknowledged, wipe),
         cmocka_unit_test_setup(test_priorities_then_age_decide, wipe),
         cmocka_unit_test_setup(test_queues_take_turns, wipe),
         cmocka_unit_test_setup(test_who_waits_is_woken, wipe),
-        cmocka_unit_test_setup(test_what_is_no_envelope_is_taken_and_not_kept, wipe),
+        cmocka_unit_test_setup(test_what_has_no_tag_is_kept_under_one_of_ours, wipe),
+        cmocka_unit_test_setup(test_messages_of_one_tag_are_kept_both, wipe),
+        cmocka_unit_test_setup(test_large_messages_come_a_few_at_a_time, wipe),
+        cmocka_unit_test_setup(test_what_a_killed_worker_held_comes_back, wipe),
         cmocka_unit_test_setup(test_a_message_goes_back_to_either_end, wipe),
         cmocka_unit_test_setup(test_messages_of_the_dead_come_back, wipe),
         cmocka_unit_test_setup(test_an_entry_nobody_can_read_is_left_and_in_nobodys_way, wipe),
         cmocka_unit_test_setup(test_the_tag_of_a_message_that_is_there_again_is_kept, wipe),
         cmocka_unit_test_setup(test_a_restored_message_finds_its_queue_by_its_exchange, wipe),
+        cmocka_unit_test_setup(test_a_message_of_a_topic_goes_back_to_its_queues, wipe),
+        cmocka_unit_test_setup(test_what_cannot_go_back_is_kept, wipe),
+        cmocka_unit_test_setup(test_where_nothing_can_be_kept_nothing_is_taken, wipe),
+        cmocka_unit_test_setup(test_a_key_that_is_no_list_comes_last, wipe),
+        cmocka_unit_test_setup(test_a_full_server_is_emptied, wipe),
+        cmocka_unit_test_setup(test_a_server_that_is_a_replica_for_a_time, wipe),
         cmocka_unit_test_setup(test_a_broken_connection_is_made_anew, wipe),
+        cmocka_unit_test_setup(test_connections_that_lead_nowhere_are_left, wipe),
         cmocka_unit_test_setup(test_scripts_that_were_flushed_are_loaded_again, wipe),
         cmocka_unit_test_setup(test_what_will_not_go_away_ends_run, wipe),
+        cmocka_unit_test_setup(test_what_somebody_asks_for_does_not_end_run, wipe),
+        cmocka_unit_test_setup(test_a_queue_that_comes_and_goes_has_its_watchers_once, wipe),
+        cmocka_unit_test_setup(test_a_binding_is_told_once, wipe),
         cmocka_unit_test_setup(test_nobody_listens, wipe),
         cmocka_unit_test_setup(test_publishing_by_exchange, wipe),
         cmocka_unit_test_setup(test_nothing_is_lost_in_a_storm, wipe),

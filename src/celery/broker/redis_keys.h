@@ -38,13 +38,14 @@ int wfi_redis_queue_key(struct wfi_buffer *out, const char *prefix, const char *
 int wfi_redis_binding(struct wfi_buffer *out, const char *routing_key, const char *pattern,
                       const char *queue);
 
-/* Whether a message with `routing_key` goes to the queue of a binding of a direct exchange; then
- * `ret_queue` points at the queue's name in `binding`. A malformed one fits nothing. */
+/* Whether a message with `routing_key` goes to the queue of a binding, of a topic exchange where it
+ * has a pattern, else of a direct one; then `ret_queue` points at the queue's name in `binding`. A
+ * malformed one fits nothing. */
 bool wfi_redis_binding_fits(const char *binding, const char *routing_key, const char **ret_queue);
 
 /* A message on its way back from `unacked` to its queue. */
 struct wfi_redis_restored {
-    char *text; /* the envelope, marked as redelivered */
+    char *text; /* the envelope, marked as redelivered where it can be read */
     size_t len;
     char *exchange, *routing_key; /* where it was sent to */
     int priority;
@@ -52,7 +53,8 @@ struct wfi_redis_restored {
 
 /*
  * Reads an entry of `unacked`, and writes its envelope anew, with `redelivered` among its headers
- * and in its delivery_info. Numbers keep their digits.
+ * and in its delivery_info. Numbers keep their digits. What lies there in an envelope's place and
+ * is none, or cannot be read, goes back as it is: whoever takes it next says so.
  *
  * Returns 0 with the fields to be freed by wfi_redis_restored_fini, WF_EPARSE when it is no such
  * entry, or -ENOMEM.
@@ -63,10 +65,11 @@ void wfi_redis_restored_fini(struct wfi_redis_restored *restored);
 /*
  * The scripts. KEYS[1] is unacked and KEYS[2] unacked_index in all of them.
  *
- * take: ARGV the time in seconds and how many; KEYS[3...] the lists in the order in which to read
- * them. Moves messages from the lists to `unacked`. Returns for each its tag, its envelope, and the
- * place of its list in KEYS, flat. What is not an envelope with a tag is taken without being
- * kept, and has an empty tag.
+ * take: ARGV the time in seconds, how many, how tags of our own begin (the same never twice), and
+ * the names of the queues; KEYS[3...] the lists in the order in which to read them, for each step
+ * those of the queues in the order of their names. Moves messages from the lists to `unacked`.
+ * Returns for each its tag, its envelope, and the place of its list in KEYS, flat. What has no tag
+ * that can be read, or one under which another message is kept, gets one of ours.
  */
 extern const char wfi_redis_script_take[];
 
@@ -82,9 +85,10 @@ extern const char wfi_redis_script_acknowledge[];
 extern const char wfi_redis_script_touch[];
 
 /*
- * put back: ARGV a tag, an envelope, a time or "", and "left" or "right"; KEYS[3] the list. If the
- * tag is there, and its time is not after the one given, the envelope goes to that end of the list
- * and the tag is forgotten. Returns 1, or 0 when nothing was done.
+ * put back: ARGV a tag, an envelope, a time or "", and "left" or "right"; KEYS[3...] the lists. If
+ * the tag is there, and its time is not after the one given, the envelope goes to that end of the
+ * lists and the tag is forgotten. Returns 1, or 0 when nothing was done, or, when it can go to none
+ * of them, the error, and it stays.
  */
 extern const char wfi_redis_script_put_back[];
 
