@@ -20,7 +20,16 @@
  *
  * Of those in `done` the first in `live`, as far as there is none between them that is not done,
  * need one acknowledgement together; the others one each. Rejections are told first, so that this
- * one does not acknowledge them.
+ * one does not acknowledge them. An acknowledgement waits a moment for others: each write wakes the
+ * server. It waits no longer once `take` has nothing left to give, as the server may have nothing
+ * left to send before it is told.
+ *
+ * The prefetch count is the channel's, for all queues together. The server then asks a process of
+ * the channel's about each message, and writes each by itself: with one queue the count is the
+ * consumer's own, which means the same for a third less of the server's time. A consumer keeps the
+ * count that it began with, so with the first change, or a second queue, the channel's takes over
+ * (`widen`). Quorum queues refuse a channel's; a queue of which it is not known that it is none
+ * begins with the channel's, to be refused before there are messages.
  */
 #include "celery/broker/amqp_broker.h"
 
@@ -55,15 +64,20 @@
 /* A prefetch count has 16 bits; more than that is any number. */
 #define PREFETCH_MAX 65535
 #define CONTROL_CONSUMER "control"
+/* An acknowledgement waits for others at most so long: until then its message would run twice if
+ * this process died. */
+#define GATHER_NS WF_MILLISECONDS(1)
+/* AMQP's "not implemented". */
+#define NO_GLOBAL 540
 
 struct queue {
     struct wfi_link link;
     struct wfi_broker_queue queue;
-    char consumer[32];
-    bool consumed; /* on this connection */
-    bool removed;  /* its name stays, as messages point to it */
-    bool passive;  /* it is there, and declared otherwise */
-    bool late;     /* added while run ran: that it is refused does not end run */
+    char consumer[32], former[32]; /* former: of which messages may still come */
+    bool consumed;                 /* on this connection */
+    bool removed;                  /* its name stays, as messages point to it */
+    bool passive;                  /* it is there, and declared otherwise */
+    bool late;                     /* added while run ran: that it is refused does not end run */
 };
 
 struct message {
@@ -89,9 +103,12 @@ struct amqp_side {
     struct wf_error fatal_error;
     bool running, ended;
     bool once;               /* there was a connection that worked; run's */
-    bool per_consumer;       /* the prefetch count: quorum queues have no other; run's */
-    uint16_t told;           /* the server, as prefetch count; the sender's */
+    bool no_global;          /* the prefetch count: quorum queues have none of a channel; run's */
+    bool per_consumer;       /* so it is on this connection; the sender's, as the next two */
+    bool consuming;          /* there has been a consumer on it */
+    uint16_t told;           /* the server, as prefetch count */
     struct wf_event to_send; /* the sender: something was settled, or is to be told */
+    struct wf_event hurry;   /* ... and is not to wait for more of it */
     struct wf_event broken;  /* run */
     struct wf_event arrived; /* take */
 };
@@ -146,6 +163,13 @@ static int read_message(struct wfi_broker_message *base, struct wfi_message_in *
     return fate;
 }
 
+/* There is something to tell that cannot wait. */
+static void send_now(struct amqp_side *side)
+{
+    wf_event_set(&side->to_send);
+    wf_event_set(&side->hurry);
+}
+
 /* Under the lock: the server is to be told of its end. */
 static void settle_locked(struct amqp_side *side, struct message *message, int how)
 {
@@ -164,8 +188,10 @@ static void settle(struct amqp_side *side, struct message *message, int how)
     unlock(side);
     if (gone)
         destroy_message(message);
-    else
+    else if (how == WFI_AMQP_ACK)
         wf_event_set(&side->to_send);
+    else
+        send_now(side);
 }
 
 static void acknowledge(void *it, struct wfi_broker_message *message)
@@ -223,7 +249,7 @@ static struct queue *find_consumer(struct amqp_side *side, const char *consumer)
     struct wfi_link *link = wfi_list_first(&side->queues);
     for (; link; link = wfi_list_next(&side->queues, link)) {
         struct queue *queue = wfi_container_of(link, struct queue, link);
-        if (strcmp(queue->consumer, consumer) == 0)
+        if (strcmp(queue->consumer, consumer) == 0 || strcmp(queue->former, consumer) == 0)
             return queue;
     }
     return NULL;
@@ -279,7 +305,7 @@ static int add_queue(void *it, const struct wfi_broker_queue *given)
     unlock(side);
     if (queue)
         destroy_queue(fresh);
-    wf_event_set(&side->to_send);
+    send_now(side);
     return err;
 }
 
@@ -300,7 +326,7 @@ static int remove_queue(void *it, const char *name)
         }
     }
     unlock(side);
-    wf_event_set(&side->to_send);
+    send_now(side);
     return err;
 }
 
@@ -314,7 +340,7 @@ static void stop_taking(void *it)
     for (link = NULL; (link = wfi_list_pop_front(&side->ready));)
         settle_locked(side, message_of(link), WFI_AMQP_REQUEUE);
     unlock(side);
-    wf_event_set(&side->to_send);
+    send_now(side);
 }
 
 /* ---- receiving ---- */
@@ -342,7 +368,7 @@ static void note_canceled(struct amqp_side *side, const char *consumer)
     if (queue)
         queue->consumed = false;
     unlock(side);
-    wf_event_set(&side->to_send);
+    send_now(side);
 }
 
 /* Makes a message of a delivery, which it takes over, and puts it behind `fresh`. */
@@ -403,7 +429,7 @@ static int receive(struct amqp_side *side, struct wfi_list *deliveries)
     if (wanted)
         wf_event_set(&side->arrived);
     if (unwanted)
-        wf_event_set(&side->to_send);
+        send_now(side);
     return err;
 }
 
@@ -433,13 +459,15 @@ static int take(void *it, int max, struct wfi_list *ret_messages, wf_deadline de
             wfi_list_push_back(ret_messages, link);
             count++;
         }
-        const bool ended = side->ended;
+        const bool ended = side->ended, owing = !wfi_list_empty(&side->done);
         wf_event_clear(&side->arrived);
         unlock(side);
         if (count)
             return count;
         if (ended)
             return -EPIPE;
+        if (owing)
+            send_now(side); /* for what is acknowledged the server gives others */
         err = wf_event_wait(&side->arrived, deadline);
         if (err)
             return err;
@@ -512,11 +540,73 @@ static uint16_t wanted_prefetch(struct amqp_side *side)
     return count > PREFETCH_MAX ? 0 : (uint16_t)count;
 }
 
+/* Whether the prefetch count may be the consumer's own: see the top. */
+static bool limits_consumer(struct amqp_side *side)
+{
+    int count = 0;
+    lock(side);
+    struct wfi_link *link = wfi_list_first(&side->queues);
+    for (; link; link = wfi_list_next(&side->queues, link)) {
+        const struct queue *queue = wfi_container_of(link, struct queue, link);
+        count += queue->removed ? 0 : queue->passive ? 2 : 1;
+    }
+    unlock(side);
+    return side->no_global || count == 1;
+}
+
+/* Gives the queue that is consumed, but for `fresh`, another consumer's name. Returns it, or
+ * NULL. */
+static struct queue *rename_consumer(struct amqp_side *side, const struct queue *fresh)
+{
+    struct queue *queue = NULL;
+    lock(side);
+    struct wfi_link *link = wfi_list_first(&side->queues);
+    for (; link && !queue; link = wfi_list_next(&side->queues, link)) {
+        queue = wfi_container_of(link, struct queue, link);
+        if (!queue->consumed || queue->removed || queue == fresh)
+            queue = NULL;
+    }
+    if (queue) {
+        memcpy(queue->former, queue->consumer, sizeof queue->former);
+        snprintf(queue->consumer, sizeof queue->consumer, "weft%u", ++side->consumers);
+    }
+    unlock(side);
+    return queue;
+}
+
+/*
+ * Makes the prefetch count, so far the only consumer's, the channel's; see the top. The next
+ * consumer begins before the former ends, or a queue that lives as long as it is consumed would go.
+ *
+ * fresh   a queue that is about to be consumed, or NULL
+ */
+static int widen(struct amqp_side *side, struct wfi_amqp *amqp, const struct queue *fresh,
+                 struct wf_error *reterr)
+{
+    const wf_deadline deadline = wf_after(CALL_NS);
+    side->told = wanted_prefetch(side);
+    side->per_consumer = false;
+    int err = wfi_amqp_qos(amqp, 0, false, deadline, reterr); /* takes the channel's away: first */
+    if (!err)
+        err = wfi_amqp_qos(amqp, side->told, true, deadline, reterr);
+    struct queue *queue = err ? NULL : rename_consumer(side, fresh);
+    if (!queue)
+        return err;
+    err = wfi_amqp_consume(amqp, queue->queue.name, queue->consumer, false, deadline, reterr);
+    if (!err)
+        err = wfi_amqp_cancel(amqp, queue->former, deadline, reterr);
+    else if (wfi_amqp_refusal(amqp) == NO_GLOBAL)
+        side->no_global = true;
+    return err;
+}
+
 static int tell_prefetch(struct amqp_side *side, struct wfi_amqp *amqp, struct wf_error *reterr)
 {
     const uint16_t wanted = wanted_prefetch(side);
     if (wanted == side->told)
         return 0;
+    if (side->consuming && side->per_consumer && !side->no_global)
+        return widen(side, amqp, NULL, reterr);
     int err = wfi_amqp_qos(amqp, wanted, !side->per_consumer, wf_after(CALL_NS), reterr);
     if (!err)
         side->told = wanted;
@@ -533,8 +623,8 @@ static int take_refusal(struct amqp_side *side, struct queue *queue, struct wfi_
     lock(side);
     if (code == 406 && !queue->passive)
         queue->passive = true; /* next time it is not declared */
-    else if (code == 540 && !side->per_consumer)
-        side->per_consumer = true;
+    else if (code == NO_GLOBAL && !side->no_global)
+        side->no_global = true;
     else if (queue->late)
         queue->removed = true;
     else
@@ -573,6 +663,10 @@ static int tell_queues(struct amqp_side *side, struct wfi_amqp *amqp, struct wf_
             err = wfi_amqp_cancel(amqp, queue->consumer, wf_after(CALL_NS), error);
             continue;
         }
+        if (side->consuming && side->per_consumer && !side->no_global &&
+            (err = widen(side, amqp, queue, error)))
+            break;
+        side->consuming = true;
         err = wfi_amqp_declare_tasks(amqp, &queue->queue, queue->passive, wf_after(CALL_NS), error);
         if (!err)
             err = wfi_amqp_consume(amqp, queue->queue.name, queue->consumer, false,
@@ -599,14 +693,16 @@ int wfi_amqp_sender(struct wf_task *self, struct amqp_side *side, struct wfi_amq
             if (!err)
                 err = tell_queues(side, amqp, &error);
         }
+        if (err && err != -ECANCELED)
+            return wf_task_fail_with(self, &error);
         if (!err)
             err = wf_event_wait(&side->to_send, WF_FOREVER);
-        else if (err != -ECANCELED)
-            return wf_task_fail_with(self, &error);
-        if (err)
+        if (!err)
+            err = wf_event_wait(&side->hurry, wf_after(GATHER_NS));
+        if (err && err != -ETIMEDOUT)
             return err;
+        wf_event_clear(&side->hurry);
         wf_event_clear(&side->to_send);
-        wf_yield(); /* others that are about to acknowledge go out in the same write */
     }
 }
 WF_TASK_DEFINE(wfi_amqp_sender)
@@ -626,7 +722,7 @@ static int tell(void *it, const struct wfi_broker_note *note, const char *delive
 
 static void prefetch_changed(void *it)
 {
-    wf_event_set(&((struct amqp_side *)it)->to_send);
+    send_now(it);
 }
 
 /* ---- running ---- */
@@ -682,6 +778,8 @@ static int connect_once(struct amqp_side *side, struct wfi_amqp **ret_amqp,
     if (err)
         return err;
     side->told = wanted_prefetch(side);
+    side->per_consumer = limits_consumer(side);
+    side->consuming = false;
     err = wfi_amqp_qos(amqp, side->told, !side->per_consumer, deadline, reterr);
     if (!err)
         err = wfi_amqp_declare_exchanges(amqp, deadline, reterr);
@@ -788,6 +886,7 @@ static void destroy(void *it)
     for (struct wfi_link *link; (link = wfi_list_pop_front(&side->queues));)
         destroy_queue(wfi_container_of(link, struct queue, link));
     wf_event_fini(&side->to_send);
+    wf_event_fini(&side->hurry);
     wf_event_fini(&side->broken);
     wf_event_fini(&side->arrived);
     wf_mutex_fini(&side->lock);
@@ -811,6 +910,7 @@ static int create(const struct wfi_broker_options *options, struct wfi_broker *b
         side->options.retries_max = RETRIES_MAX;
     wf_mutex_init(&side->lock);
     wf_event_init(&side->to_send);
+    wf_event_init(&side->hurry);
     wf_event_init(&side->broken);
     wf_event_init(&side->arrived);
     if (controls)

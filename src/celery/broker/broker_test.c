@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "celery/broker/amqp.h"
 #include "celery/broker/broker.h"
 #include "celery/message/control.h"
 #include "rabbit_server.h"
@@ -344,6 +345,159 @@ static void test_a_server_that_is_killed_forgets_nothing(void **state)
     tear_down(&a);
 }
 
+/* ---- how many messages RabbitMQ gives ---- */
+
+static struct wfi_amqp *look_at_server(void)
+{
+    struct wfi_celery_url parsed;
+    struct wfi_amqp *amqp = NULL;
+    assert_int_equal(wfi_celery_url_parse(url, &parsed, NULL), 0);
+    assert_int_equal(wfi_amqp_open(&parsed, NULL, &amqp, soon(), NULL), 0);
+    return amqp;
+}
+
+/* Waits until a queue has so many messages that nobody has been given, and one consumer. */
+static void expect_ungiven(struct wfi_amqp *server, const char *name, uint32_t count)
+{
+    const struct wfi_amqp_queue queue = {.name = name, .passive = true};
+    const wf_deadline deadline = soon();
+    struct wfi_amqp_queue_state state = {0};
+    do {
+        assert_int_equal(wfi_amqp_declare_queue(server, &queue, &state, deadline, NULL), 0);
+    } while ((state.messages != count || state.consumers != 1) &&
+             wf_sleep(wf_after(WF_MILLISECONDS(1))) == 0 && wf_remaining(deadline) > 0);
+    assert_int_equal(state.messages, count);
+    assert_int_equal(state.consumers, 1);
+}
+
+static void hold(struct worker *worker, struct wfi_list *held, int count)
+{
+    while (count-- > 0)
+        wfi_list_push_back(held, &take_one(worker)->link);
+}
+
+/* Each of `count` tasks that has come, and comes, is there once. */
+static void expect_each_once(struct worker *worker, struct wfi_list *held, int count)
+{
+    bool seen[64] = {false};
+    for (int left = count; left > 0; left--) {
+        struct wfi_message_in in = {0};
+        if (wfi_list_empty(held))
+            hold(worker, held, 1);
+        struct wfi_broker_message *message =
+            wfi_container_of(wfi_list_pop_front(held), struct wfi_broker_message, link);
+        assert_int_equal(wfi_broker_read(worker->broker, message, &in, NULL), WFI_MESSAGE_RUN);
+        const int number = atoi(in.message.id);
+        assert_true(number >= 0 && number < count && !seen[number]);
+        assert_false(in.message.properties.redelivered);
+        seen[number] = true;
+        wfi_message_in_reset(&in);
+        wfi_broker_acknowledge(worker->broker, message);
+    }
+}
+
+/* The consumer's own limit, then the channel's, which counts what came under the first. */
+static void test_a_limit_of_messages_grows_and_is_of_all_queues(void **state)
+{
+    struct worker a;
+    struct wfi_list held = {0};
+    char id[24];
+    (void)state;
+    set_up(&a, NULL, "limited");
+    struct wfi_amqp *server = look_at_server();
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        send_task(&a, i < 15 ? "limited" : "second", id);
+    }
+    hold(&a, &held, 10);
+    expect_ungiven(server, "limited", 5);
+    wfi_broker_exempt(a.broker, 2);
+    hold(&a, &held, 2);
+    expect_ungiven(server, "limited", 3);
+    assert_int_equal(wfi_broker_add_queue(a.broker, &(struct wfi_broker_queue){.name = "second"}),
+                     0);
+    expect_ungiven(server, "second", 5);
+    expect_ungiven(server, "limited", 3);
+    wfi_broker_exempt(a.broker, 3);
+    hold(&a, &held, 3);
+    wfi_broker_exempt(a.broker, -5);
+    expect_each_once(&a, &held, 20);
+    wfi_amqp_close(server, soon());
+    tear_down(&a);
+}
+
+/* With the second queue itself. */
+static void test_a_second_queue_shares_the_limit(void **state)
+{
+    struct worker a;
+    struct wfi_list held = {0};
+    char id[24];
+    (void)state;
+    set_up(&a, NULL, "one");
+    struct wfi_amqp *server = look_at_server();
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        send_task(&a, i < 12 ? "one" : "two", id);
+    }
+    hold(&a, &held, 10);
+    assert_int_equal(wfi_broker_add_queue(a.broker, &(struct wfi_broker_queue){.name = "two"}), 0);
+    expect_ungiven(server, "two", 8);
+    expect_ungiven(server, "one", 2);
+    expect_each_once(&a, &held, 20);
+    wfi_amqp_close(server, soon());
+    tear_down(&a);
+}
+
+/* They refuse a channel's limit, which is no reason to lose the connection while messages are held:
+ * those would come again. */
+static void test_a_quorum_queue_has_a_limit(void **state)
+{
+    struct worker a;
+    struct wfi_list held = {0};
+    char id[24];
+    (void)state;
+    struct wfi_amqp *server = look_at_server();
+    const struct wfi_amqp_queue quorum = {
+        .name = "quorum", .durable = true, .arguments = "{\"x-queue-type\": \"quorum\"}"};
+    assert_int_equal(wfi_amqp_declare_queue(server, &quorum, NULL, soon(), NULL), 0);
+    set_up(&a, NULL, "quorum");
+    for (int i = 0; i < 15; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        send_task(&a, "quorum", id);
+    }
+    hold(&a, &held, 10);
+    wfi_broker_exempt(a.broker, 2);
+    expect_ungiven(server, "quorum", 5);
+    expect_each_once(&a, &held, 15);
+    wfi_broker_exempt(a.broker, -2);
+    wfi_amqp_close(server, soon());
+    tear_down(&a);
+}
+
+/* An acknowledgement goes out though nobody takes, and no other follows. */
+static void test_one_acknowledgement_goes_out_by_itself(void **state)
+{
+    struct worker a;
+    struct wfi_list held = {0};
+    (void)state;
+    set_up(&a, NULL, "single");
+    struct wfi_amqp *server = look_at_server();
+    for (int i = 0; i < 12; i++)
+        send_task(&a, "single", "x");
+    hold(&a, &held, 10);
+    expect_ungiven(server, "single", 2);
+    wfi_broker_acknowledge(
+        a.broker, wfi_container_of(wfi_list_pop_front(&held), struct wfi_broker_message, link));
+    expect_ungiven(server, "single", 1);
+    hold(&a, &held, 1);
+    for (struct wfi_link *link; (link = wfi_list_pop_front(&held));)
+        wfi_broker_acknowledge(a.broker, wfi_container_of(link, struct wfi_broker_message, link));
+    expect_ungiven(server, "single", 0);
+    wfi_broker_acknowledge(a.broker, take_one(&a));
+    wfi_amqp_close(server, soon());
+    tear_down(&a);
+}
+
 static void test_only_brokers_are_brokers(void **state)
 {
     struct wfi_celery_url parsed;
@@ -378,6 +532,10 @@ int main(void)
         cmocka_unit_test(test_only_brokers_are_brokers),
     };
     const struct CMUnitTest rabbit_tests[] = {
+        cmocka_unit_test(test_a_limit_of_messages_grows_and_is_of_all_queues),
+        cmocka_unit_test(test_a_second_queue_shares_the_limit),
+        cmocka_unit_test(test_a_quorum_queue_has_a_limit),
+        cmocka_unit_test(test_one_acknowledgement_goes_out_by_itself),
         cmocka_unit_test(test_a_server_that_is_killed_forgets_nothing),
     };
     if (!redis_server_start(&redis, NULL)) {
