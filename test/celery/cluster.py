@@ -25,6 +25,9 @@ if not shutil.which("redis-server"):
 
 PATIENCE_S = 180  # only a test that has failed already gets there
 SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
+# Where a shell has started us in the background we ignore these, and so would our children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 # A child is killed when the test ends, however that comes.
 WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 

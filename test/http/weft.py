@@ -24,6 +24,9 @@ SANITIZED = os.environ.get("WEFT_SANITIZE", "none") != "none"
 if SANITIZED:
     # TSan's programs sleep a second at their end; ours have joined their threads by then.
     os.environ["TSAN_OPTIONS"] = os.environ.get("TSAN_OPTIONS", "") + ":atexit_sleep_ms=0"
+# Where a shell has started us in the background we ignore these, and so would our children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 # How long anything may take that is expected to end by itself; only ever waited for in a failure.
 PATIENCE_S = 100
 # For pages that never come; an honest one takes a hundredth of it.
