@@ -105,7 +105,7 @@ struct wf_celery_worker_options {
 
     bool events;       /* tell what happens to tasks from the start (-E); else once it is asked */
     bool no_heartbeat; /* do not tell every two seconds that this worker is there */
-    bool no_mingle;    /* do not ask other workers at the start which tasks are revoked */
+    bool no_mingle;    /* do not ask other workers which tasks are revoked, once connected */
     bool no_control;   /* do not answer remote control */
 
     /* How long the first connection to the broker is tried; 0: 100 times in turn, as later ones. */

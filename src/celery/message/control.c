@@ -460,19 +460,23 @@ void wfi_control_write_stats(struct wf_json_writer *w, const struct wfi_control_
     wf_json_write_end(w);
 }
 
+void wfi_control_write_revoked(struct wf_json_writer *w, const char *id, double time)
+{
+    wf_json_write_key(w, id);
+    wf_json_write_array(w);
+    wf_json_write_double(w, time);
+    wfi_json_write_text(w, id);
+    wf_json_write_end(w);
+}
+
 void wfi_control_write_hello(struct wf_json_writer *w, int64_t clock, const char *const *revoked,
                              const double *times, size_t count)
 {
     wf_json_write_object(w);
     wf_json_write_key(w, "revoked");
     wf_json_write_object(w);
-    for (size_t i = 0; i < count; i++) {
-        wf_json_write_key(w, revoked[i]);
-        wf_json_write_array(w);
-        wf_json_write_double(w, times[i]);
-        wfi_json_write_text(w, revoked[i]);
-        wf_json_write_end(w);
-    }
+    for (size_t i = 0; i < count; i++)
+        wfi_control_write_revoked(w, revoked[i], times[i]);
     wf_json_write_end(w);
     write_int(w, "clock", clock);
     wf_json_write_end(w);

@@ -133,7 +133,11 @@ struct wfi_control_stats {
 
 void wfi_control_write_stats(struct wf_json_writer *w, const struct wfi_control_stats *stats);
 
-/* {"clock": n, "revoked": {id: [time, id]}}; the times are the worker's own, and nobody else's. */
+/* id: [time, id], a member of an object of what is revoked; the time is the worker's own, and
+ * nobody else's. */
+void wfi_control_write_revoked(struct wf_json_writer *w, const char *id, double time);
+
+/* {"clock": n, "revoked": {id: [time, id]}} */
 void wfi_control_write_hello(struct wf_json_writer *w, int64_t clock, const char *const *revoked,
                              const double *times, size_t count);
 

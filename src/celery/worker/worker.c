@@ -8,6 +8,7 @@
  *   consume    takes messages, as many at once as there are permits
  *   message    a fiber for each message, from its first look to its acknowledgement
  *   events     tells those who watch
+ *   mingle     asks other workers what is revoked, with each new connection
  *
  * Four semaphores:
  *
@@ -258,6 +259,7 @@ static void connected(void *arg)
     char shown[WFI_CELERY_URL_BYTES];
     wfi_worker_say(worker, WF_CELERY_INFO, "Connected to %.500s", show_broker(worker, shown));
     wfi_events_connected(worker);
+    wf_event_set(&worker->new_connection);
     if (wfi_exchange(&worker->was_connected, true))
         return;
     wfi_worker_say(worker, WF_CELERY_INFO, "%s ready.", worker->name);
@@ -339,6 +341,7 @@ static void destroy(struct wfi_worker *worker)
     wf_mutex_fini(&worker->lock);
     wf_event_fini(&worker->wake);
     wf_event_fini(&worker->given_back);
+    wf_event_fini(&worker->new_connection);
     wfi_free(worker);
 }
 
@@ -390,6 +393,7 @@ int wf_celery_worker_run(const struct wf_celery_worker_options *options, struct 
     wf_mutex_init(&worker->lock);
     wf_event_init(&worker->wake);
     wf_event_init(&worker->given_back);
+    wf_event_init(&worker->new_connection);
     wfi_jobs_init(worker);
     worker->started_ns = wf_now();
     name_it(worker);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mingling: a worker that starts asks the others which tasks are revoked, since it was not there to
- * hear it. It does not wait for their answers: it takes messages meanwhile, and one that turns out
- * to be revoked ends where it waits.
+ * Mingling: a worker with a new connection asks the others which tasks are revoked, since it was
+ * not there to hear it, and tells them what it knows. It does not wait for their answers: it takes
+ * messages meanwhile, and one that turns out to be revoked ends where it waits.
  */
 #include "celery/worker/worker_mingle.h"
 
@@ -15,7 +15,7 @@
 
 /* How long answers are waited for, as Celery's. */
 #define ANSWERS_NS WF_SECONDS(1)
-/* For reaching the broker; a worker that starts while it is away does without. */
+/* For reaching the broker; where it is away again there is another connection to come. */
 #define MINGLE_NS WF_SECONDS(5)
 
 WF_TASK(wf_none, wfi_celery_mingle, (struct wfi_worker *, worker))
@@ -58,6 +58,18 @@ static int open_client(struct wfi_worker *worker, struct wfi_uuids *uuids,
                : wfi_client_redis_create(&client, ret_client, reterr);
 }
 
+static void write_revoked(struct wfi_worker *worker, struct wf_json_writer *w)
+{
+    struct wfi_revoked *revoked = &worker->jobs.revoked;
+    wf_json_write_object(w);
+    wfi_worker_lock(worker);
+    (void)wfi_revoked_purge(revoked, wf_now());
+    for (struct wfi_revoked_id *id = NULL; (id = wfi_revoked_next(revoked, id));)
+        wfi_control_write_revoked(w, id->text, (double)id->at_ns / 1e9);
+    wfi_worker_unlock(worker);
+    wf_json_write_end(w);
+}
+
 static int ask_others(struct mingling *mingling, struct wfi_client_broker *client,
                       struct wf_error *reterr)
 {
@@ -74,8 +86,7 @@ static int ask_others(struct mingling *mingling, struct wfi_client_broker *clien
     wf_json_write_key(w, "from_node");
     wfi_json_write_text(w, worker->name);
     wf_json_write_key(w, "revoked");
-    wf_json_write_object(w); /* nobody has told this one of any */
-    wf_json_write_end(w);
+    write_revoked(worker, w);
     wf_json_write_end(w);
     err = wf_json_writer_text(w, &request.arguments.text, &request.arguments.len);
     if (!err)
@@ -84,28 +95,35 @@ static int ask_others(struct mingling *mingling, struct wfi_client_broker *clien
     return err;
 }
 
-int wfi_celery_mingle(struct wf_task *self, struct wfi_worker *worker, wf_none *ret)
+static void mingle(struct wfi_worker *worker)
 {
     struct mingling mingling = {.worker = worker};
     struct wfi_client_broker *client;
     struct wf_error error = {0};
     struct wfi_uuids uuids;
-    (void)self, (void)ret;
     if (wfi_uuids_init(&uuids))
-        return 0;
+        return;
     int err = open_client(worker, &uuids, &client, &error);
     if (!err) {
         err = ask_others(&mingling, client, &error);
         client->ops->destroy(client);
     }
     wfi_uuids_fini(&uuids);
-    /* Where there is no broker at all, somebody else says so. */
-    if (err && err != -ECANCELED && wfi_load(&worker->was_connected))
+    if (err && err != -ECANCELED)
         wfi_worker_say(worker, WF_CELERY_WARNING, "mingle: %s", error.text);
     else if (!err && mingling.nodes)
         wfi_worker_say(worker, WF_CELERY_INFO, "mingle: sync with %zu nodes", mingling.nodes);
     else if (!err)
         wfi_worker_say(worker, WF_CELERY_INFO, "mingle: all alone");
+}
+
+int wfi_celery_mingle(struct wf_task *self, struct wfi_worker *worker, wf_none *ret)
+{
+    (void)self, (void)ret;
+    while (wf_event_wait(&worker->new_connection, WF_FOREVER) == 0) {
+        wf_event_clear(&worker->new_connection);
+        mingle(worker);
+    }
     return 0;
 }
 WF_TASK_DEFINE(wfi_celery_mingle)

@@ -7,7 +7,7 @@
 
 #include "celery/worker/worker_record.h"
 
-/* Asks other workers, in a child of the scope. */
+/* Asks other workers after each `new_connection`, in a child of the scope. */
 void wfi_worker_mingle(struct wfi_worker *worker, struct wf_scope *scope);
 
 #endif

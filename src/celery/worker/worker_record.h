@@ -146,6 +146,7 @@ struct wfi_worker {
     wf_deadline connect_until;
     struct wf_error connect_error; /* why it failed, lately; under the lock */
     WFI_ATOMIC(bool) was_connected, asked_to_stop;
+    struct wf_event new_connection; /* for mingling */
     struct wfi_events events;
     int broker_err;        /* of keep, read after it has ended */
     struct wf_error error; /* the same */
