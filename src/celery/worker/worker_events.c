@@ -286,7 +286,7 @@ static struct batch *first_batch(struct wfi_events *events, size_t *ret_dropped)
 }
 
 /* What there is, but no more than a heartbeat can wait for: the rest is for the next round. A batch
- * that did not get out is tried again, until the worker ends. */
+ * that did not get out is tried again, until the worker ends, which then waits for no other. */
 static void tell_tasks(struct wfi_worker *worker)
 {
     struct wfi_events *events = &worker->events;
@@ -299,7 +299,7 @@ static void tell_tasks(struct wfi_worker *worker)
         if (!batch)
             return;
         const int err = tell(worker, WFI_EVENT_MULTI_KEY, batch->text, batch->len);
-        if (err == -ETIMEDOUT && !wfi_load(&events->ended))
+        if (err == -ETIMEDOUT)
             return;
         lock(events);
         wfi_list_remove(&batch->link);
