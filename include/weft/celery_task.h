@@ -49,7 +49,7 @@ struct wf_celery_task {
      * it fails with WorkerLostError. A task that kills its process does so again and again. */
     bool reject_on_worker_lost;
     bool ignore_result; /* nothing is stored of its end */
-    bool store_errors;  /* but of a failure */
+    bool store_errors;  /* but of a failure, or that it was revoked or has expired */
 
     /* Of its run, in seconds, where the message says nothing of it. 0: the worker's. At the soft
      * limit it is asked to stop, at the hard limit it is killed where it runs in a process. */

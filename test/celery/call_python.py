@@ -122,6 +122,9 @@ class Ends(Case):
     def other_ends(self):
         self.assertEqual(self.get("rejected_once", 7), 7)
         quiet = [self.call("ends_quietly", how) for how in ("ignore", "reject", "succeed")]
+        quiet.append(self.call("silent", expires=-1))
+        with self.assertRaises(celery.exceptions.TaskRevokedError):
+            self.call("ends_quietly", "succeed", expires=-1).get(PATIENCE_S)
         error = self.fails(self.call("ends_quietly", "fail"))
         self.assertEqual((type(error).__name__, error.args), ("Odd", ("how odd",)))
         self.get("who", 0)

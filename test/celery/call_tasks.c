@@ -152,6 +152,14 @@ static const struct wf_celery_task quiet_celery = {
     .ignore_result = true, .store_errors = true, .acks_late = WF_CELERY_YES};
 WF_TASK_DEFINE_WITH(ends_quietly, .celery = &quiet_celery)
 
+WF_TASK(wf_none, silent)
+int silent(struct wf_task *self, wf_none *ret)
+{
+    (void)self, (void)ret;
+    return 0;
+}
+WF_TASK_DEFINE_WITH(silent, .celery = &(const struct wf_celery_task){.ignore_result = true})
+
 /* Runs until it is killed, the first time; says so when it is run again. */
 WF_TASK(int, endless, (int, value))
 int endless(struct wf_task *self, int value, int *ret)

@@ -131,7 +131,8 @@ static bool wait_within_limits(struct wfi_job *job, const struct wfi_call *call,
     if (err != -ETIMEDOUT)
         return true;
     (void)wf_processes_kill_task(f);
-    wfi_job_fail_for_time(job, call->hard_s);
+    if (!wfi_load(&job->abandoned))
+        wfi_job_fail_for_time(job, call->hard_s);
     acknowledge(job);
     (void)wf_future_wait(f, WF_FOREVER);
     return false;
@@ -320,7 +321,8 @@ int wfi_celery_message(struct wf_task *self, struct wfi_job *job, wf_none *ret)
     }
     wfi_worker_say(worker, WF_CELERY_INFO, "Task %.100s[%.100s] received", m->task, m->id);
     wfi_events_received(job);
-    const char *why = is_expired(m) ? "expired" : !wfi_jobs_add(job, offer) ? "revoked" : NULL;
+    const bool revoked = !wfi_jobs_add(job, offer);
+    const char *why = is_expired(m) ? "expired" : revoked ? "revoked" : NULL;
     int wait = why ? 1 : wait_for_eta(job);
     if (wait == 0)
         wait = wfi_jobs_wait_turn(job);
@@ -356,7 +358,7 @@ void wfi_job_start(struct wfi_worker *worker, struct wfi_broker_message *message
         WF_SHIELD(WF_FOREVER) {
             (void)wfi_broker_give_back(worker->broker, message, false, wf_after(WFI_GIVE_BACK_NS));
         }
-        (void)wf_semaphore_release(&worker->prefetch, 1);
+        wfi_worker_give_up(worker, &worker->prefetch, &worker->prefetch_owed);
         return;
     }
     *job = (struct wfi_job){.worker = worker,

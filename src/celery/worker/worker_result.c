@@ -31,7 +31,8 @@ static bool is_ignored(const struct wfi_job *job, enum wfi_task_state state)
     const struct wfi_offer *offer = job->entry.offer;
     const struct wf_celery_task *celery = offer ? offer->type->celery : NULL;
     const bool ignored = job->in.message.ignore_result || (celery && celery->ignore_result);
-    return ignored && !(state == WFI_STATE_FAILURE && celery && celery->store_errors);
+    const bool is_error = state == WFI_STATE_FAILURE || state == WFI_STATE_REVOKED;
+    return ignored && !(is_error && celery && celery->store_errors);
 }
 
 int wfi_job_store(struct wfi_job *job, const struct wfi_result *result, struct wf_error *reterr)
