@@ -255,9 +255,44 @@ static void list_names(const struct wf_task_type *type, unsigned mask, char *tex
     }
 }
 
-static int too_many(struct binding *b, size_t given, uint32_t taken, uint32_t required)
+static int read_defaults(const struct wf_task_type *type, struct wf_json **ret,
+                         struct wf_error *reterr)
 {
+    const char *text = type->celery ? type->celery->defaults : NULL;
+    if (!text)
+        return 0;
+    const int err = wf_json_read(text, strlen(text), NULL, ret, reterr);
+    if (err == -ENOMEM)
+        return err;
+    if (err || wf_json_type(wf_json_root(*ret)) != WF_JSON_OBJECT)
+        return wf_error_set(reterr, -EINVAL, "task %s: its defaults are not a JSON object",
+                            type->name);
+    return 0;
+}
+
+/* Of the parameters that were not given, or, to tell how many are needed, of all. */
+static int find_defaults(struct binding *b, const struct wf_json_value *found[WFI_ARGUMENTS_MAX])
+{
+    int err = read_defaults(b->type, &b->to->defaults, b->reterr);
+    if (err || !b->to->defaults)
+        return err;
+    const struct wf_json_value *defaults = wf_json_root(b->to->defaults);
+    for (uint32_t i = 0; i < b->type->param_count; i++)
+        if (!found[i] && takes_value(b->type, i))
+            found[i] = wf_json_get(defaults, b->type->params[i].name);
+    return 0;
+}
+
+static int too_many(struct binding *b, size_t given, uint32_t taken)
+{
+    const struct wf_json_value *defaults[WFI_ARGUMENTS_MAX] = {0};
     char takes[48];
+    int err = find_defaults(b, defaults);
+    if (err)
+        return err;
+    uint32_t required = taken;
+    for (uint32_t i = 0; i < b->type->param_count; i++)
+        required -= defaults[i] != NULL;
     if (required < taken)
         snprintf(takes, sizeof takes, "from %u to %u", required, taken);
     else
@@ -272,10 +307,9 @@ static int choose(struct binding *b, const struct wf_json_value *args,
                   const struct wf_json_value *chosen[WFI_ARGUMENTS_MAX], size_t *ret_positional)
 {
     const struct wf_task_type *type = b->type;
-    const struct wf_json_value *defaults = b->to->defaults ? wf_json_root(b->to->defaults) : NULL;
     const bool takes_args = type->celery && type->celery->rest_args;
     const bool takes_kwargs = type->celery && type->celery->rest_kwargs;
-    uint32_t taken = 0, required = 0;
+    uint32_t taken = 0;
     unsigned by_place = 0;
     size_t next = 0;
 
@@ -283,7 +317,6 @@ static int choose(struct binding *b, const struct wf_json_value *args,
         if (!takes_value(type, i))
             continue;
         taken++;
-        required += !wf_json_get(defaults, type->params[i].name);
         if (next < wf_json_count(args)) {
             chosen[i] = wf_json_at(args, next++);
             by_place |= 1u << i;
@@ -307,8 +340,19 @@ static int choose(struct binding *b, const struct wf_json_value *args,
     }
     *ret_positional = next;
     if (next < wf_json_count(args) && !takes_args)
-        return too_many(b, wf_json_count(args), taken, required);
+        return too_many(b, wf_json_count(args), taken);
     return 0;
+}
+
+/* The parameters that have no value. */
+static unsigned missing_of(const struct wf_task_type *type,
+                           const struct wf_json_value *const chosen[WFI_ARGUMENTS_MAX])
+{
+    unsigned missing = 0;
+    for (uint32_t i = 0; i < type->param_count; i++)
+        if (!chosen[i] && takes_value(type, i))
+            missing |= 1u << i;
+    return missing;
 }
 
 static int fill(struct binding *b, const struct wf_json_value *args,
@@ -316,19 +360,14 @@ static int fill(struct binding *b, const struct wf_json_value *args,
 {
     const struct wf_task_type *type = b->type;
     const struct wf_json_value *chosen[WFI_ARGUMENTS_MAX] = {0};
-    const struct wf_json_value *defaults = b->to->defaults ? wf_json_root(b->to->defaults) : NULL;
     size_t positional = 0;
-    unsigned missing = 0;
 
     int err = choose(b, args, kwargs, chosen, &positional);
-    for (uint32_t i = 0; i < type->param_count && !err; i++) {
-        if (!chosen[i] && takes_value(type, i))
-            chosen[i] = wf_json_get(defaults, type->params[i].name);
-        if (!chosen[i] && takes_value(type, i))
-            missing |= 1u << i;
-    }
+    if (!err && missing_of(type, chosen))
+        err = find_defaults(b, chosen);
     if (err)
         return err;
+    const unsigned missing = missing_of(type, chosen);
     if (missing) {
         char names[256];
         const int count = __builtin_popcount(missing);
@@ -348,21 +387,6 @@ static int fill(struct binding *b, const struct wf_json_value *args,
     return err;
 }
 
-static int read_defaults(const struct wf_task_type *type, struct wf_json **ret,
-                         struct wf_error *reterr)
-{
-    const char *text = type->celery ? type->celery->defaults : NULL;
-    if (!text)
-        return 0;
-    const int err = wf_json_read(text, strlen(text), NULL, ret, reterr);
-    if (err == -ENOMEM)
-        return err;
-    if (err || wf_json_type(wf_json_root(*ret)) != WF_JSON_OBJECT)
-        return wf_error_set(reterr, -EINVAL, "task %s: its defaults are not a JSON object",
-                            type->name);
-    return 0;
-}
-
 int wfi_arguments_bind(const struct wf_task_type *type, const struct wf_json_value *args,
                        const struct wf_json_value *kwargs, struct wfi_arguments *ret,
                        const char **ret_exc, struct wf_error *reterr)
@@ -377,8 +401,7 @@ int wfi_arguments_bind(const struct wf_task_type *type, const struct wf_json_val
     ret->args = wfi_zalloc_aligned(type->align > 16 ? type->align : 16, type->args_bytes);
     if (!ret->args)
         return wf_error_set(reterr, -ENOMEM, NULL);
-    int err = read_defaults(type, &ret->defaults, b.reterr);
-    return err ? err : fill(&b, args, kwargs);
+    return fill(&b, args, kwargs);
 }
 
 void wfi_arguments_fini(struct wfi_arguments *arguments)
