@@ -554,39 +554,100 @@ int wf_celery_client_apply(struct wf_celery_client *client,
 
 /* ---- results ---- */
 
-static int collect(struct wf_celery_client *client, const struct wf_json_value *sent,
-                   struct wf_json_writer *w, unsigned depth, wf_deadline deadline,
-                   struct wf_error *reterr);
+/* All members are watched from the beginning: one by one each would cost round trips of its own,
+ * and over rpc:// only so many results wait for who asks. */
+struct collecting {
+    struct wfi_results *results;
+    struct wfi_result_watch *watches; /* in the order of the members */
+    size_t count, room;
+    struct wf_json_writer *w;
+};
 
-static int collect_one(struct wf_celery_client *client, const char *id, struct wf_json_writer *w,
-                       wf_deadline deadline, struct wf_error *reterr)
+static bool is_group(const struct wf_json_value *sent)
 {
-    struct wf_celery_result *result = NULL;
-    const struct wf_json_value *value;
-    int err = wf_celery_client_wait(client, id, &result, deadline, reterr);
-    if (!err)
-        err = wf_celery_result_value(result, &value, reterr);
-    if (!err)
-        wf_json_write_value(w, value);
-    wf_celery_result_destroy(result);
+    return wf_json_type(wf_json_at(sent, 1)) == WF_JSON_ARRAY;
+}
+
+/* Its id; NULL when that is nothing which was sent. */
+static const char *id_of(const struct wf_json_value *sent)
+{
+    return wfi_json_c_string(wf_json_at(wf_json_at(sent, 0), 0));
+}
+
+/* Adds the number of results to `room`. */
+static int count_all(struct collecting *c, const struct wf_json_value *sent, unsigned depth,
+                     struct wf_error *reterr)
+{
+    const struct wf_json_value *members = wf_json_at(sent, 1);
+    int err = 0;
+    if (!id_of(sent) || depth > DEPTH_MAX)
+        return wf_error_set(reterr, -EINVAL, "that is nothing which was sent");
+    if (!is_group(sent))
+        c->room++;
+    for (size_t i = 0; is_group(sent) && !err && i < wf_json_count(members); i++)
+        err = count_all(c, wf_json_at(members, i), depth + 1, reterr);
     return err;
 }
 
-static int collect(struct wf_celery_client *client, const struct wf_json_value *sent,
-                   struct wf_json_writer *w, unsigned depth, wf_deadline deadline,
-                   struct wf_error *reterr)
+static int watch_all(struct collecting *c, const struct wf_json_value *sent,
+                     struct wf_error *reterr)
 {
     const struct wf_json_value *members = wf_json_at(sent, 1);
-    const char *id = wfi_json_c_string(wf_json_at(wf_json_at(sent, 0), 0));
     int err = 0;
-    if (!id || depth > DEPTH_MAX)
-        return wf_error_set(reterr, -EINVAL, "that is nothing which was sent");
-    if (wf_json_type(members) != WF_JSON_ARRAY)
-        return collect_one(client, id, w, deadline, reterr);
-    wf_json_write_array(w);
+    if (!is_group(sent)) {
+        err = wfi_results_watch(c->results, id_of(sent), &c->watches[c->count], reterr);
+        c->count += err == 0;
+    }
+    for (size_t i = 0; is_group(sent) && !err && i < wf_json_count(members); i++)
+        err = watch_all(c, wf_json_at(members, i), reterr);
+    return err;
+}
+
+static int write_one(struct collecting *c, struct wfi_result_watch *watch, wf_deadline deadline,
+                     struct wf_error *reterr)
+{
+    struct wfi_result_in in = {0};
+    const struct wf_json_value *value;
+    int err = wfi_results_wait(watch, &in, deadline, reterr);
+    if (!err)
+        err = wfi_result_value(&in, &value, reterr);
+    if (!err)
+        wf_json_write_value(c->w, value);
+    wfi_result_in_reset(&in);
+    return err;
+}
+
+/* `next` is the watch of the first member that is not written yet. */
+static int write_all(struct collecting *c, const struct wf_json_value *sent, size_t *next,
+                     wf_deadline deadline, struct wf_error *reterr)
+{
+    const struct wf_json_value *members = wf_json_at(sent, 1);
+    int err = 0;
+    if (!is_group(sent))
+        return write_one(c, &c->watches[(*next)++], deadline, reterr);
+    wf_json_write_array(c->w);
     for (size_t i = 0; !err && i < wf_json_count(members); i++)
-        err = collect(client, wf_json_at(members, i), w, depth + 1, deadline, reterr);
-    wf_json_write_end(w);
+        err = write_all(c, wf_json_at(members, i), next, deadline, reterr);
+    wf_json_write_end(c->w);
+    return err;
+}
+
+static int collect(struct collecting *c, const struct wf_json_value *sent, wf_deadline deadline,
+                   struct wf_error *reterr)
+{
+    size_t next = 0;
+    int err = count_all(c, sent, 0, reterr);
+    if (err)
+        return err;
+    c->watches = wfi_zalloc((c->room + 1) * sizeof *c->watches);
+    if (!c->watches)
+        return wf_error_set(reterr, -ENOMEM, NULL);
+    err = watch_all(c, sent, reterr);
+    if (!err)
+        err = write_all(c, sent, &next, deadline, reterr);
+    for (size_t i = 0; i < c->count; i++)
+        wfi_results_unwatch(&c->watches[i]);
+    wfi_free(c->watches);
     return err;
 }
 
@@ -594,20 +655,22 @@ int wf_celery_client_collect(struct wf_celery_client *client, const struct wf_js
                              struct wf_json **ret_values, wf_deadline deadline,
                              struct wf_error *reterr)
 {
-    struct wf_json_writer *w = NULL;
+    struct collecting c = {.results = wfi_client_results(client)};
     const char *text;
     size_t len;
-    int err = wfi_message_writer_create(&w);
+    if (!c.results)
+        return wf_error_set(reterr, -EINVAL, "the client has no backend to wait for results at");
+    int err = wfi_message_writer_create(&c.w);
     if (err)
         return wf_error_set(reterr, err, NULL);
-    err = collect(client, sent, w, 0, deadline, reterr);
+    err = collect(&c, sent, deadline, reterr);
     if (!err) {
-        err = wf_json_writer_text(w, &text, &len);
+        err = wf_json_writer_text(c.w, &text, &len);
         if (!err)
             err = wf_json_read(text, len, NULL, ret_values, NULL);
         if (err)
             wf_error_set(reterr, err, NULL);
     }
-    wf_json_writer_destroy(w);
+    wf_json_writer_destroy(c.w);
     return err;
 }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include <weft/celery_canvas.h>
 #include <weft/fibers.h>
 #include <weft/listener.h>
 #include <weft/scope.h>
@@ -716,6 +717,87 @@ static void test_a_wait_can_be_cancelled(void **state)
     wf_celery_client_destroy(client);
 }
 
+/* ---- what was sent as a group ---- */
+
+static struct wf_json *read_sent(void)
+{
+    static const char text[] =
+        "[[\"group\", null], [[[\"first\", null], null], [[\"last\", null], null]]]";
+    struct wf_json *sent = NULL;
+    assert_int_equal(wf_json_read(text, sizeof text - 1, NULL, &sent, NULL), 0);
+    return sent;
+}
+
+WF_TASK(int, collect_group, (struct wf_celery_client *, client), (struct wf_json *, sent))
+
+int collect_group(struct wf_task *self, struct wf_celery_client *client, struct wf_json *sent,
+                  int *ret)
+{
+    struct wf_json *values = NULL;
+    int64_t first = 0, last = 0;
+    (void)self;
+    int err = wf_celery_client_collect(client, wf_json_root(sent), &values, soon(), NULL);
+    if (!err)
+        err = wf_json_int(wf_json_at(wf_json_root(values), 0), &first);
+    if (!err)
+        err = wf_json_int(wf_json_at(wf_json_root(values), 1), &last);
+    wf_json_destroy(values);
+    *ret = (int)(10 * first + last);
+    return err;
+}
+WF_TASK_DEFINE(collect_group)
+
+static void test_all_of_a_group_are_waited_for_at_once(void **state)
+{
+    struct wf_celery_client *client = create_client();
+    struct wfi_redis *redis = connect_to_server();
+    struct wf_json *sent = read_sent();
+    struct wf_executor *fibers;
+    int values;
+    (void)state;
+    assert_int_equal(wf_fibers_create(NULL, &fibers, NULL), 0);
+    collect_group_future f = collect_group_submit(fibers, client, sent);
+    wait_for_subscriptions(redis, "last", 1);
+    assert_int_equal(store(redis, "last", WFI_STATE_SUCCESS, "2"), 0);
+    assert_int_equal(store(redis, "first", WFI_STATE_SUCCESS, "1"), 0);
+    assert_int_equal(collect_group_result(&f, &values, soon(), NULL), 0);
+    assert_int_equal(values, 12);
+    wf_executor_destroy(fibers);
+    wf_json_destroy(sent);
+    wfi_redis_close(redis);
+    wf_celery_client_destroy(client);
+}
+
+static void test_collecting_without_memory_is_told_or_survived(void **state)
+{
+    const struct wf_celery_client_options options = {
+        .broker = server.url, .backend = server.url, .retries_max = 1, .pause_ns = 1};
+    struct wfi_redis *redis = connect_to_server();
+    struct wf_json *sent = read_sent();
+    uint64_t told = 0;
+    (void)state;
+    assert_int_equal(store(redis, "last", WFI_STATE_SUCCESS, "2"), 0);
+    assert_int_equal(store(redis, "first", WFI_STATE_SUCCESS, "1"), 0);
+    for (uint64_t n = 1;; n++) {
+        struct wf_celery_client *client = NULL;
+        struct wf_json *values = NULL;
+        assert_int_equal(wf_celery_client_create(&options, &client, NULL), 0);
+        wfi_alloc_watch(n);
+        int err = wf_celery_client_collect(client, wf_json_root(sent), &values, soon(), NULL);
+        const bool failed = wfi_alloc_unwatch();
+        if (err && ((err != -ENOMEM && err != -EAGAIN) || !failed))
+            fail_msg("allocation %llu: %s", (unsigned long long)n, wf_strerror(err));
+        told += err != 0;
+        wf_json_destroy(values);
+        wf_celery_client_destroy(client);
+        if (!failed)
+            break;
+    }
+    assert_true(told > 0);
+    wf_json_destroy(sent);
+    wfi_redis_close(redis);
+}
+
 /* ---- requests ---- */
 
 static void test_a_task_is_revoked(void **state)
@@ -836,6 +918,8 @@ int main(void)
         cmocka_unit_test(test_a_thousand_fibers_wait_at_once),
         cmocka_unit_test(test_threads_wait_too),
         cmocka_unit_test(test_a_wait_can_be_cancelled),
+        cmocka_unit_test(test_all_of_a_group_are_waited_for_at_once),
+        cmocka_unit_test(test_collecting_without_memory_is_told_or_survived),
         cmocka_unit_test(test_a_task_is_revoked),
         cmocka_unit_test(test_memory_that_runs_out_is_told_or_survived),
     };
