@@ -192,6 +192,8 @@ static void send_one(struct celery *celery, struct call *c)
 {
     struct wf_error error = {0};
     int code = send_call(celery, c, &error);
+    c->parcel->discard(c->parcel); /* many may be out, for long */
+    c->parcel = NULL;
     struct wf_error *kept = code ? wfi_alloc(sizeof *kept) : NULL;
     if (kept) {
         wf_error_prefix(&error, "task %.100s", wf_engine_call_type(c->call)->name);
