@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "celery/message/message.h"
+#include "local_worker.h"
 #include "redis_server.h"
 
 WF_TASK(int64_t, c_add, (int64_t, x), (int64_t, y))
@@ -96,26 +97,9 @@ int c_child(struct wf_task *self, int64_t x, struct wf_json **ret)
 }
 WF_TASK_DEFINE_WITH(c_child, .drop_result = wf_drop_json)
 
-/* ---- a worker ---- */
-
-WF_TASK(wf_none, c_worker, (int, unused))
-
-int c_worker(struct wf_task *self, int unused, wf_none *ret)
-{
-    struct wf_error error = {0};
-    (void)self, (void)unused, (void)ret;
-    const struct wf_celery_worker_options options = {
-        .broker = server.url, .backend = server.url, .concurrency = 4};
-    int err = wf_celery_worker_run(&options, &error);
-    if (err != -ECANCELED)
-        printf("the worker: %s\n", error.text);
-    return err;
-}
-WF_TASK_DEFINE(c_worker)
-
 static struct {
     struct wf_executor *fibers;
-    c_worker_future worker;
+    local_worker_future worker;
     struct wf_celery_client *client;
 } with;
 
@@ -124,7 +108,7 @@ static int start(void **state)
     (void)state;
     if (!redis_server_start(&server, NULL) || wf_fibers_create(NULL, &with.fibers, NULL))
         return -1;
-    with.worker = c_worker_submit(with.fibers, 0);
+    with.worker = local_worker_submit(with.fibers, server.url);
     const struct wf_celery_client_options options = {.broker = server.url, .backend = server.url};
     return wf_celery_client_create(&options, &with.client, NULL);
 }
@@ -135,7 +119,7 @@ static int stop(void **state)
     (void)state;
     wf_celery_client_destroy(with.client);
     wf_future_cancel(with.worker.future);
-    int err = c_worker_result(&with.worker, &none, soon(), NULL);
+    int err = local_worker_result(&with.worker, &none, soon(), NULL);
     wf_executor_destroy(with.fibers);
     redis_server_stop(&server);
     return err == -ECANCELED ? 0 : -1;

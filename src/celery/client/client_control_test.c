@@ -22,6 +22,7 @@
 #include "celery/message/message.h"
 #include "celery/broker/redis_broker.h"
 #include "celery/message/result.h"
+#include "each_allocation.h"
 #include "redis_server.h"
 
 #define PREFIX "pre:"
@@ -319,7 +320,7 @@ static void test_workers_are_asked(void **state)
 /* ---- no memory ---- */
 
 /* All that a client asks of the servers, but for waiting. */
-static int all_calls(void)
+static int all_calls(void *arg)
 {
     struct wf_celery_client *client = NULL;
     const struct wf_celery_client_options options = {
@@ -328,6 +329,7 @@ static int all_calls(void)
         .queue = "memory", .headers = "{\"a\": 1}", .callbacks = "[{\"task\": \"cb\"}]"};
     const struct wf_celery_control control = {.method = "ping", .wait_ns = 1};
     struct wf_json *replies = NULL, *sent = NULL;
+    (void)arg;
     int err = wf_celery_client_create(&options, &client, NULL);
     if (err)
         return err;
@@ -353,20 +355,8 @@ static int all_calls(void)
 
 static void test_memory_that_runs_out_is_told(void **state)
 {
-    uint64_t told = 0;
     (void)state;
-    assert_int_equal(all_calls(), 0); /* what is made once in a process is there */
-    for (uint64_t n = 1;; n++) {
-        wfi_alloc_watch(n);
-        int err = all_calls();
-        const bool failed = wfi_alloc_unwatch();
-        if (err && ((err != -ENOMEM && err != -EAGAIN) || !failed))
-            fail_msg("allocation %llu: %s", (unsigned long long)n, wf_strerror(err));
-        told += err != 0;
-        if (!failed)
-            break;
-    }
-    assert_true(told > 0);
+    each_allocation_fails(all_calls, NULL);
 }
 
 static int start(void **state)

@@ -18,12 +18,12 @@
 #include <weft/task.h>
 #include <weft/threads.h>
 
-#include "base/alloc.h"
 #include "base/atomic.h"
 #include "celery/client/client.h"
 #include "celery/message/control.h"
 #include "celery/message/message.h"
 #include "celery/message/moment.h"
+#include "each_allocation.h"
 #include "redis_server.h"
 
 static struct redis_server server;
@@ -768,32 +768,28 @@ static void test_all_of_a_group_are_waited_for_at_once(void **state)
     wf_celery_client_destroy(client);
 }
 
-static void test_collecting_without_memory_is_told_or_survived(void **state)
+static int whole_collect(void *sent)
 {
     const struct wf_celery_client_options options = {
         .broker = server.url, .backend = server.url, .retries_max = 1, .pause_ns = 1};
+    struct wf_celery_client *client = NULL;
+    struct wf_json *values = NULL;
+    int err = wf_celery_client_create(&options, &client, NULL);
+    if (!err)
+        err = wf_celery_client_collect(client, wf_json_root(sent), &values, soon(), NULL);
+    wf_json_destroy(values);
+    wf_celery_client_destroy(client);
+    return err;
+}
+
+static void test_collecting_without_memory_is_told_or_survived(void **state)
+{
     struct wfi_redis *redis = connect_to_server();
     struct wf_json *sent = read_sent();
-    uint64_t told = 0;
     (void)state;
     assert_int_equal(store(redis, "last", WFI_STATE_SUCCESS, "2"), 0);
     assert_int_equal(store(redis, "first", WFI_STATE_SUCCESS, "1"), 0);
-    for (uint64_t n = 1;; n++) {
-        struct wf_celery_client *client = NULL;
-        struct wf_json *values = NULL;
-        assert_int_equal(wf_celery_client_create(&options, &client, NULL), 0);
-        wfi_alloc_watch(n);
-        int err = wf_celery_client_collect(client, wf_json_root(sent), &values, soon(), NULL);
-        const bool failed = wfi_alloc_unwatch();
-        if (err && ((err != -ENOMEM && err != -EAGAIN) || !failed))
-            fail_msg("allocation %llu: %s", (unsigned long long)n, wf_strerror(err));
-        told += err != 0;
-        wf_json_destroy(values);
-        wf_celery_client_destroy(client);
-        if (!failed)
-            break;
-    }
-    assert_true(told > 0);
+    each_allocation_fails(whole_collect, sent);
     wf_json_destroy(sent);
     wfi_redis_close(redis);
 }
@@ -836,8 +832,9 @@ static void test_a_task_is_revoked(void **state)
 /* ---- no memory ---- */
 
 /* One call from nothing to its result; the worker's part is done in between. */
-static int whole_call(struct wfi_redis *redis)
+static int whole_call(void *arg)
 {
+    struct wfi_redis *redis = arg;
     struct wf_celery_client *client = NULL;
     const struct wfi_client_task task = {.name = "t", .id = "memory", .args = text_piece("[1]")};
     const struct wf_celery_client_options options = {.broker = server.url,
@@ -870,22 +867,8 @@ static int whole_call(struct wfi_redis *redis)
 static void test_memory_that_runs_out_is_told_or_survived(void **state)
 {
     struct wfi_redis *redis = connect_to_server();
-    uint64_t told = 0;
     (void)state;
-    assert_int_equal(whole_call(redis), 0); /* what is made once in a process is there */
-    for (uint64_t n = 1;; n++) {
-        wfi_alloc_watch(n);
-        int err = whole_call(redis);
-        bool failed = wfi_alloc_unwatch();
-        /* A thread that cannot be started is -EAGAIN. */
-        if (err && ((err != -ENOMEM && err != -EAGAIN) || !failed))
-            fail_msg("allocation %llu: %s", (unsigned long long)n, wf_strerror(err));
-        told += err != 0;
-        if (!failed)
-            break;
-    }
-    assert_true(told > 0);
-    assert_int_equal(whole_call(redis), 0);
+    each_allocation_fails(whole_call, redis);
     wfi_redis_close(redis);
 }
 

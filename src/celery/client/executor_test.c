@@ -21,9 +21,10 @@
 #include <weft/scope.h>
 #include <weft/task.h>
 
-#include "base/alloc.h"
 #include "celery/client/client.h"
 #include "celery/message/message.h"
+#include "each_allocation.h"
+#include "local_worker.h"
 #include "redis_server.h"
 
 struct point {
@@ -186,24 +187,9 @@ static wf_deadline soon(void)
 
 /* ---- a worker ---- */
 
-WF_TASK(wf_none, e_worker, (int, unused))
-
-int e_worker(struct wf_task *self, int unused, wf_none *ret)
-{
-    struct wf_error error = {0};
-    (void)self, (void)unused, (void)ret;
-    const struct wf_celery_worker_options options = {
-        .broker = server.url, .backend = server.url, .concurrency = 4};
-    int err = wf_celery_worker_run(&options, &error);
-    if (err != -ECANCELED)
-        printf("the worker: %s\n", error.text);
-    return err;
-}
-WF_TASK_DEFINE(e_worker)
-
 struct with_worker {
     struct wf_executor *fibers, *on;
-    e_worker_future worker;
+    local_worker_future worker;
 };
 
 static struct wf_executor *create_executor(const struct wf_celery_options *more)
@@ -220,7 +206,7 @@ static struct wf_executor *create_executor(const struct wf_celery_options *more)
 static void with_worker_start(struct with_worker *with)
 {
     assert_int_equal(wf_fibers_create(NULL, &with->fibers, NULL), 0);
-    with->worker = e_worker_submit(with->fibers, 0);
+    with->worker = local_worker_submit(with->fibers, server.url);
     with->on = create_executor(NULL);
 }
 
@@ -229,7 +215,7 @@ static void with_worker_stop(struct with_worker *with)
     wf_none none;
     wf_executor_destroy(with->on);
     wf_future_cancel(with->worker.future);
-    assert_int_equal(e_worker_result(&with->worker, &none, soon(), NULL), -ECANCELED);
+    assert_int_equal(local_worker_result(&with->worker, &none, soon(), NULL), -ECANCELED);
     wf_executor_destroy(with->fibers);
 }
 
@@ -705,8 +691,9 @@ static void test_what_is_not_destroyed_does_not_keep_a_program(void **state)
 
 /* ---- no memory ---- */
 
-static int whole_call(struct wfi_redis *redis)
+static int whole_call(void *arg)
 {
+    struct wfi_redis *redis = arg;
     const struct wf_celery_options options = {.broker = server.url, .backend = server.url};
     const struct wf_celery_apply apply = {.id = "memory"};
     struct wf_executor *on = NULL;
@@ -730,20 +717,8 @@ static int whole_call(struct wfi_redis *redis)
 static void test_memory_that_runs_out_is_told_or_survived(void **state)
 {
     struct wfi_redis *redis = connect_to_server();
-    uint64_t told = 0;
     (void)state;
-    assert_int_equal(whole_call(redis), 0); /* what is made once in a process is there */
-    for (uint64_t n = 1;; n++) {
-        wfi_alloc_watch(n);
-        int err = whole_call(redis);
-        bool failed = wfi_alloc_unwatch();
-        if (err && ((err != -ENOMEM && err != -EAGAIN) || !failed))
-            fail_msg("allocation %llu: %s", (unsigned long long)n, wf_strerror(err));
-        told += err != 0;
-        if (!failed)
-            break;
-    }
-    assert_true(told > 0);
+    each_allocation_fails(whole_call, redis);
     wfi_redis_close(redis);
 }
 
