@@ -125,7 +125,7 @@ WF_API int wf_celery_client_send(struct wf_celery_client *client, const char *na
 /*
  * Waits until a task has ended: SUCCESS, FAILURE or REVOKED, also when that was before the call.
  * Over rpc:// it has to be a task of this client's, and its result is had once; the last 8192 that
- * nobody waits for are kept.
+ * nobody waits for are kept, or as many as 64 MiB hold.
  *
  * ret_result   receives the result, to be given to wf_celery_result_destroy
  *

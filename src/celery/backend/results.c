@@ -91,6 +91,7 @@ struct wfi_results {
     bool is_there;
     struct wfi_map kept; /* rpc: by id, and in their order */
     struct wfi_list kept_list;
+    size_t kept_bytes;
     struct wfi_map topics; /* by id */
     struct wfi_list all, looks;
     struct wfi_redis *feed; /* NULL while there is no connection */
@@ -161,6 +162,7 @@ static void free_kept(struct wfi_results *results, struct kept *kept)
 {
     wfi_map_remove(&results->kept, kept->id, strlen(kept->id));
     wfi_list_remove(&kept->link);
+    results->kept_bytes -= kept->len;
     wfi_free(kept->text);
     wfi_free(kept);
 }
@@ -170,10 +172,12 @@ static void keep(struct wfi_results *results, const char *id, const char *text, 
 {
     const size_t id_len = strlen(id);
     struct kept *old = wfi_map_find(&results->kept, id, id_len);
-    if (!old && results->kept.count >= WFI_RESULTS_KEPT)
-        old = wfi_container_of(wfi_list_first(&results->kept_list), struct kept, link);
     if (old)
         free_kept(results, old);
+    while (results->kept.count && (results->kept.count >= WFI_RESULTS_KEPT ||
+                                   results->kept_bytes + len > WFI_RESULTS_KEPT_BYTES))
+        free_kept(results,
+                  wfi_container_of(wfi_list_first(&results->kept_list), struct kept, link));
     struct kept *kept = wfi_zalloc(sizeof *kept + id_len + 1);
     char *copy = wfi_alloc(len + 1);
     if (!kept || !copy ||
@@ -186,6 +190,7 @@ static void keep(struct wfi_results *results, const char *id, const char *text, 
     copy[len] = '\0';
     kept->text = copy;
     kept->len = len;
+    results->kept_bytes += len;
     wfi_list_push_back(&results->kept_list, &kept->link);
 }
 

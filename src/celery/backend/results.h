@@ -13,7 +13,8 @@
  *
  * A result that was stored before the watch began is found as well. When the connection breaks,
  * another is opened, and what was stored meanwhile is found too. Over rpc:// a result comes once;
- * the last WFI_RESULTS_KEPT that nobody has watched are kept for who does.
+ * the last WFI_RESULTS_KEPT that nobody has watched are kept for who does, as far as there is room
+ * for them in WFI_RESULTS_KEPT_BYTES.
  */
 #ifndef WFI_CELERY_RESULTS_H
 #define WFI_CELERY_RESULTS_H
@@ -27,8 +28,9 @@
 
 #define WFI_RESULT_KEY "celery-task-meta-"
 
-/* As many as Celery's client keeps. */
+/* As many as Celery's client keeps; but of large ones fewer, as nobody may ever ask for them. */
 #define WFI_RESULTS_KEPT 8192
+#define WFI_RESULTS_KEPT_BYTES ((size_t)64 << 20)
 
 struct wfi_results;
 struct wfi_result_topic;
