@@ -142,6 +142,26 @@ class Ends(Case):
         self.assertEqual(self.get("attempts", 1), 1)
         self.stop(worker)
 
+    def test_a_late_acknowledgement_comes_after_the_result(self):
+        def held():
+            return [json.loads(entry)[0]["headers"]["id"]
+                    for entry in SERVER.client.hvals("unacked")]
+
+        away = Redis()
+        self.addCleanup(away.close)
+        away.kill()
+        worker = Worker(PROGRAM, SERVER.url, away.url, "late")
+        self.workers.append(worker)
+        waits = self.call("add", 1, 2)
+        wait_until(lambda: worker.lines().count("succeeded") == 1, "it has its value")
+        passes = self.call("add", 1, 2, ignore_result=True)
+        wait_until(lambda: worker.lines().count("succeeded") == 2 and passes.id not in held(),
+                   "the other is acknowledged")
+        self.assertEqual(held(), [waits.id])
+        away.start()
+        wait_until(lambda: away.client.exists(f"celery-task-meta-{waits.id}"), "it is stored")
+        self.stop(worker)
+
     def test_a_task_is_terminated(self):
         for engine, name in ("processes", "endless_early"), ("fibers", "sleeping"):
             with self.subTest(engine):

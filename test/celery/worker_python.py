@@ -115,7 +115,7 @@ class Values(Case):
         self.assertIn("no.such.task", self.stop(worker))
 
     def test_what_is_no_message_is_dropped(self):
-        worker = self.start()
+        worker = self.start("concurrency=1", "prefetch=1")
         SERVER.client.lpush("celery", "rubbish", '{"body": "", "headers": {}, "properties": {}}')
         self.assertEqual(self.get("add", 1, 1), 2)
         wait_until(lambda: worker.lines().count("is dropped") == 2, "both are dropped")
@@ -145,6 +145,16 @@ class Values(Case):
         self.assertEqual([r.get(PATIENCE_S) for r in results], [i + i * i for i in range(1000)])
         self.stop(worker)
 
+    def test_one_at_a_time_begin_in_their_order(self):
+        path = os.path.join(SERVER.folder, "runs")
+        results = [self.call("note", path, i, 0.0) for i in range(200)]
+        worker = self.start("concurrency=1", "prefetch=50")
+        self.assertEqual([r.get(PATIENCE_S) for r in results], list(range(200)))
+        with open(path, encoding="ascii") as file:
+            self.assertEqual([int(line) for line in file], list(range(200)))
+        os.remove(path)
+        self.stop(worker)
+
 
 class Times(Case):
     def test_a_countdown_is_waited_for(self):
@@ -160,10 +170,10 @@ class Times(Case):
         self.stop(worker)
 
     def test_what_has_expired_is_revoked(self):
-        waits = self.call("add", 1, 1, expires=0.2)
+        waits = [self.call("add", 1, 1, expires=0.2) for _ in range(3)]
         time.sleep(0.25)
-        worker = self.start()
-        for result in waits, self.call("add", 1, 1, countdown=0.4, expires=0.2):
+        worker = self.start("concurrency=1", "prefetch=1")  # each makes room for the next
+        for result in *waits, self.call("add", 1, 1, countdown=0.4, expires=0.2):
             with self.assertRaises(celery.exceptions.TaskRevokedError) as caught:
                 result.get(PATIENCE_S)
             self.assertEqual(str(caught.exception), "expired")

@@ -498,6 +498,35 @@ static void test_one_acknowledgement_goes_out_by_itself(void **state)
     tear_down(&a);
 }
 
+/* Of three the second is done with when its worker goes: the others come again. */
+static void test_what_is_done_leaves_those_before_it(void **state)
+{
+    struct worker a;
+    struct wfi_broker_message *taken[3];
+    wf_none none;
+    char id[24];
+    (void)state;
+    set_up(&a, NULL, "apart");
+    for (int i = 0; i < 3; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        send_task(&a, "apart", id);
+        taken[i] = take_one(&a);
+    }
+    wfi_broker_acknowledge(a.broker, taken[1]);
+    wf_future_cancel(a.run.future);
+    assert_int_equal(run_broker_result(&a.run, &none, soon(), NULL), -ECANCELED);
+    wfi_broker_acknowledge(a.broker, taken[0]); /* nobody hears these any more */
+    wfi_broker_acknowledge(a.broker, taken[2]);
+    wfi_broker_destroy(a.broker);
+    wf_event_fini(&a.connected);
+    set_up(&a, NULL, "apart");
+    send_task(&a, "apart", "end");
+    expect_id(&a, "0");
+    expect_id(&a, "2");
+    expect_id(&a, "end");
+    tear_down(&a);
+}
+
 static void test_only_brokers_are_brokers(void **state)
 {
     struct wfi_celery_url parsed;
@@ -536,6 +565,7 @@ int main(void)
         cmocka_unit_test(test_a_second_queue_shares_the_limit),
         cmocka_unit_test(test_a_quorum_queue_has_a_limit),
         cmocka_unit_test(test_one_acknowledgement_goes_out_by_itself),
+        cmocka_unit_test(test_what_is_done_leaves_those_before_it),
         cmocka_unit_test(test_a_server_that_is_killed_forgets_nothing),
     };
     if (!redis_server_start(&redis, NULL)) {

@@ -587,6 +587,24 @@ static void test_the_tag_of_a_message_that_is_there_again_is_kept(void **state)
     assert_int_equal(count("ZCOUNT %s 5 5", "unacked_index"), 1);
 }
 
+/* Between the look at its time and the putting back its worker may renew it, or be done with it. */
+static void test_a_message_that_was_renewed_is_not_put_back(void **state)
+{
+    static const char *const tags[] = {"old", "renewed", "done"};
+    struct wfi_redis_batch batch = {0};
+    (void)state;
+    wfi_redis_add(&batch, "HSET unacked old %s renewed %s", "[]", "[]");
+    wfi_redis_add(&batch, "ZADD unacked_index 5 old 9 renewed");
+    for (size_t i = 0; i < 3; i++)
+        wfi_redis_add(&batch, "EVAL %s 3 unacked unacked_index celery %s text %s left",
+                      wfi_redis_script_put_back, tags[i], "7");
+    ask(&batch, NULL);
+    assert_int_equal(count("LLEN %s", "celery"), 1);
+    assert_int_equal(count("HEXISTS %s renewed", "unacked"), 1);
+    assert_int_equal(count("HLEN %s", "unacked"), 1);
+    assert_int_equal(count("ZCARD %s", "unacked_index"), 1);
+}
+
 static void test_a_restored_message_finds_its_queue_by_its_exchange(void **state)
 {
     const struct wfi_redis_broker_options options = {.restore_ns = WF_MILLISECONDS(20)};
@@ -952,6 +970,71 @@ static void test_connections_that_lead_nowhere_are_left(void **state)
     wf_listener_close(relay.listener);
 }
 
+/* Does a script wait for the server to go on? */
+static bool is_a_script_held_up(void)
+{
+    struct wfi_redis_batch batch = {0};
+    struct wfi_redis_answer answer;
+    bool found = false;
+    wfi_redis_add(&batch, "CLIENT LIST");
+    ask(&batch, &answer);
+    for (const char *line = answer.replies[0]->str; line && !found;) {
+        const char *flags = strstr(line, " flags=b"), *cmd = strstr(line, " cmd=evalsha ");
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+        found = flags && cmd && (!line || (flags < line && cmd < line));
+    }
+    wfi_redis_answer_fini(&answer);
+    return found;
+}
+
+static void test_what_was_being_acknowledged_is_told_again(void **state)
+{
+    const struct wfi_redis_broker_options options = {.lost = note_loss};
+    struct wfi_redis_batch batch = {0};
+    struct worker worker;
+    (void)state;
+    set_up(&worker, &options);
+    push("celery", "before", 0);
+    assert_int_equal(take(&worker, 1), 1);
+    wf_event_clear(&lost_once);
+    wfi_redis_add(&batch, "CLIENT PAUSE 100000 WRITE");
+    ask(&batch, NULL);
+    wfi_redis_broker_acknowledge(worker.broker, next(&worker));
+    while (!is_a_script_held_up())
+        wf_sleep(wf_after(WF_MILLISECONDS(1)));
+    wfi_redis_add(&batch, "CLIENT KILL TYPE normal SKIPME yes");
+    wfi_redis_add(&batch, "CLIENT UNPAUSE");
+    ask(&batch, NULL);
+    assert_int_equal(wf_event_wait(&lost_once, soon()), 0);
+    push("celery", "after", 0);
+    expect_next(&worker, "celery", "after");
+    tear_down(&worker);
+    assert_int_equal(count("HLEN %s", "unacked"), 0);
+}
+
+static void wait_for_binding(void)
+{
+    while (count("SCARD %s", "_kombu.binding.shop") != 1)
+        wf_sleep(wf_after(WF_MILLISECONDS(1)));
+}
+
+/* The server may have lost all. */
+static void test_a_new_connection_binds_again(void **state)
+{
+    struct wfi_redis_batch batch = {0};
+    struct worker worker;
+    (void)state;
+    set_up(&worker, NULL);
+    assert_int_equal(wfi_redis_broker_bind(worker.broker, "shop", "key", "celery"), 0);
+    wait_for_binding();
+    wfi_redis_add(&batch, "DEL _kombu.binding.shop");
+    wfi_redis_add(&batch, "CLIENT KILL TYPE normal SKIPME yes");
+    ask(&batch, NULL);
+    wait_for_binding();
+    tear_down(&worker);
+}
+
 static void test_scripts_that_were_flushed_are_loaded_again(void **state)
 {
     struct wfi_redis_batch batch = {0};
@@ -1180,6 +1263,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_messages_of_the_dead_come_back, wipe),
         cmocka_unit_test_setup(test_an_entry_nobody_can_read_is_left_and_in_nobodys_way, wipe),
         cmocka_unit_test_setup(test_the_tag_of_a_message_that_is_there_again_is_kept, wipe),
+        cmocka_unit_test_setup(test_a_message_that_was_renewed_is_not_put_back, wipe),
         cmocka_unit_test_setup(test_a_restored_message_finds_its_queue_by_its_exchange, wipe),
         cmocka_unit_test_setup(test_a_message_of_a_topic_goes_back_to_its_queues, wipe),
         cmocka_unit_test_setup(test_what_cannot_go_back_is_kept, wipe),
@@ -1189,6 +1273,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_a_server_that_is_a_replica_for_a_time, wipe),
         cmocka_unit_test_setup(test_a_broken_connection_is_made_anew, wipe),
         cmocka_unit_test_setup(test_connections_that_lead_nowhere_are_left, wipe),
+        cmocka_unit_test_setup(test_what_was_being_acknowledged_is_told_again, wipe),
+        cmocka_unit_test_setup(test_a_new_connection_binds_again, wipe),
         cmocka_unit_test_setup(test_scripts_that_were_flushed_are_loaded_again, wipe),
         cmocka_unit_test_setup(test_what_will_not_go_away_ends_run, wipe),
         cmocka_unit_test_setup(test_what_somebody_asks_for_does_not_end_run, wipe),

@@ -501,7 +501,7 @@ static void failures_reach_the_outermost_chord(void **state)
     for (int i = 0; i < 10; i++) {
         snprintf(outer, sizeof outer,
                  "{'task': 'b', 'options': {'task_id': 'b%d', 'group_id': 'g%d', 'group_index': 0, "
-                 "'chord': %s}}",
+                 "'chord': %.3800s}}",
                  i, i, inner);
         strcpy(inner, outer);
         char command[100];
