@@ -609,50 +609,6 @@ static void test_cancelling_does_not_wait_for_a_broker_that_hangs(void **state)
     wf_executor_destroy(on);
 }
 
-static void tell(struct wfi_redis *redis, const char *words)
-{
-    struct wfi_redis_batch batch = {0};
-    wfi_redis_add(&batch, words);
-    assert_int_equal(wfi_redis_call(redis, &batch, NULL, soon(), NULL), 0);
-    wfi_redis_batch_fini(&batch);
-}
-
-/* Does a command wait for the server to go on? */
-static bool is_one_held_up(struct wfi_redis *redis)
-{
-    struct wfi_redis_batch batch = {0};
-    struct wfi_redis_answer answer = {0};
-    wfi_redis_add(&batch, "CLIENT LIST");
-    assert_int_equal(wfi_redis_call(redis, &batch, &answer, soon(), NULL), 0);
-    const bool found = strstr(answer.replies[0]->str, " flags=b") != NULL;
-    wfi_redis_answer_fini(&answer);
-    wfi_redis_batch_fini(&batch);
-    return found;
-}
-
-/* However impatient who cancels is: what is being sent is looked after until it is sent. */
-static void test_a_call_does_not_end_while_it_is_sent(void **state)
-{
-    struct wf_executor *on =
-        create_executor(&(struct wf_celery_options){.cancel_wait_ns = WF_MILLISECONDS(1)});
-    struct wfi_redis *redis = connect_and_clear();
-    struct wfi_message_in in = {0};
-    int64_t sum;
-    (void)state;
-    tell(redis, "CLIENT PAUSE 100000 WRITE");
-    e_add_future f = e_add_submit(on, 1, 2);
-    while (!is_one_held_up(redis))
-        wf_sleep(wf_after(WF_MILLISECONDS(1)));
-    wf_future_cancel(f.future);
-    assert_int_equal(wf_future_wait(f.future, wf_after(WF_MILLISECONDS(50))), -ETIMEDOUT);
-    tell(redis, "CLIENT UNPAUSE");
-    assert_int_equal(e_add_result(&f, &sum, soon(), NULL), -ECANCELED);
-    take(redis, "celery", &in);
-    wfi_message_in_reset(&in);
-    wfi_redis_close(redis);
-    wf_executor_destroy(on);
-}
-
 /* The worker tells that it was revoked, before it begins; nobody has to be impatient. */
 static void test_a_worker_hears_of_it(void **state)
 {
@@ -790,7 +746,6 @@ int main(void)
         cmocka_unit_test(test_cancelling_revokes),
         cmocka_unit_test(test_a_call_that_is_cancelled_before_it_starts),
         cmocka_unit_test(test_cancelling_does_not_wait_for_a_broker_that_hangs),
-        cmocka_unit_test(test_a_call_does_not_end_while_it_is_sent),
         cmocka_unit_test(test_a_worker_hears_of_it),
         cmocka_unit_test(test_a_broker_that_comes_back_is_used),
         cmocka_unit_test(test_what_is_not_destroyed_does_not_keep_a_program),
