@@ -174,10 +174,10 @@ static void keep(struct wfi_results *results, const char *id, const char *text, 
     struct kept *old = wfi_map_find(&results->kept, id, id_len);
     if (old)
         free_kept(results, old);
-    while (results->kept.count && (results->kept.count >= WFI_RESULTS_KEPT ||
-                                   results->kept_bytes + len > WFI_RESULTS_KEPT_BYTES))
-        free_kept(results,
-                  wfi_container_of(wfi_list_first(&results->kept_list), struct kept, link));
+    for (struct wfi_link *first; (first = wfi_list_first(&results->kept_list)) &&
+                                 (results->kept.count >= WFI_RESULTS_KEPT ||
+                                  results->kept_bytes + len > WFI_RESULTS_KEPT_BYTES);)
+        free_kept(results, wfi_container_of(first, struct kept, link));
     struct kept *kept = wfi_zalloc(sizeof *kept + id_len + 1);
     char *copy = wfi_alloc(len + 1);
     if (!kept || !copy ||
