@@ -362,6 +362,11 @@ class SameTaskAgain(Case):
             added = [self.sig("add", 10, i) for i in range(3)]
             self.assertEqual(self.get(chord([self.sig("add", 1, 1), self.sig("more", added)],
                                             self.sig("xsum"))), 35)
+            # They stand with the one that has added them.
+            values = self.get(chord([self.sig("more", added), self.sig("add", 1, 1)],
+                                    self.sig("identity")))
+            self.assertEqual(values[-1], 2)
+            self.assertEqual(sorted(values), [0, 2, 10, 11, 12])
             self.nothing_is_left()
         self.both(test)
 

@@ -1234,7 +1234,11 @@ int wfi_canvas_add_to_chord(struct wfi_canvas *c, const struct wfi_canvas_contex
         return wf_error_set(reterr, -EINVAL, "Current task is not member of any chord");
     const struct wfi_canvas_step grown = {
         .kind = WFI_STEP_CHORD_GROWN, .group_id = part.group_id, .count = 1};
-    const struct how how = {.group_id = part.group_id, .chord = context->request->chord};
+    /* As Celery has it, beside the part that adds it. */
+    const struct how how = {.group_id = part.group_id,
+                            .has_index = part.has_group_index,
+                            .index = part.group_index,
+                            .chord = context->request->chord};
     add_step(c, &grown);
     apply_child(&k, signature, &how);
     return finish(&k);

@@ -550,8 +550,8 @@ static void a_part_can_add_parts(void **state)
     (void)state;
     static const char raw[] =
         "{\"body\": \"[[], {}, {\\\"chord\\\": {\\\"task\\\": \\\"sum\\\"}}]\", \"content-type\": "
-        "\"application/json\", \"headers\": {\"task\": \"t\", \"id\": \"I\", \"group\": \"G\"}, "
-        "\"properties\": {}}";
+        "\"application/json\", \"headers\": {\"task\": \"t\", \"id\": \"I\", \"group\": \"G\", "
+        "\"group_index\": 4}, \"properties\": {}}";
     struct wfi_message_in in;
     struct wf_error err;
     assert_int_equal(wfi_message_read_redis(raw, sizeof raw - 1, &in, &err), WFI_MESSAGE_RUN);
@@ -563,6 +563,8 @@ static void a_part_can_add_parts(void **state)
     assert_int_equal(wfi_canvas_step(c, 0)->kind, WFI_STEP_CHORD_GROWN);
     assert_string_equal(wfi_canvas_step(c, 0)->group_id, "G");
     assert_string_equal(wfi_canvas_step(c, 1)->message.group, "G");
+    assert_true(wfi_canvas_step(c, 1)->message.has_group_index);
+    assert_int_equal(wfi_canvas_step(c, 1)->message.group_index, 4);
     assert_false(wfi_json_piece_is_null(&wfi_canvas_step(c, 1)->message.chord));
     wf_json_destroy(json);
     wfi_canvas_destroy(c);
