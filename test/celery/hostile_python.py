@@ -25,7 +25,7 @@ UNPACKED_MAX = 128 * MIB
 # Two bodies run at a time; the costliest are the two bombs, with 128 and 256 MiB (message_read.c),
 # and before and behind them messages of 16 MiB: as text, envelope, values, result and its command up
 # to ten times that for one that runs, and three times for one that waits.
-PEAK_KIB = (6000 if SANITIZED else 600) * 1024  # sanitizers have memory of their own
+PEAK_KIB = (2000 if SANITIZED else 600) * 1024  # sanitizers have memory of their own
 
 
 def packed(pieces):
