@@ -62,8 +62,9 @@ static int count_words(struct wf_task *self, wf_bytes input, struct wf_emitter *
         if (len)
             wf_emit_int(out, word, len < sizeof word ? len : sizeof word, 1);
     }
+    const bool unread = ferror(file);
     fclose(file);
-    return 0;
+    return unread ? wf_task_fail(self, -EIO, "it cannot be read") : 0;
 }
 
 WF_MAPREDUCE(word_count)
