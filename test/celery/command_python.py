@@ -387,8 +387,8 @@ class Wrong(Case):
     def test_what_cannot_be_printed_is_a_failure(self):
         worker = self.start("worker", "-A", "celery_task", "-l", "info", "-n", "w1@here")
         for words in (("call", "add", "1", "2"), ("call", "-w", "add", "1", "2"),
-                      ("call", "-w", "--json", "add", "1", "2"), ("inspect", "ping"),
-                      ("inspect", "ping", "--json")):
+                      ("call", "-w", "--json", "add", "1", "2"), ("inspect", "ping", "-dw1@here"),
+                      ("inspect", "ping", "-dw1@here", "--json")):
             with self.subTest(words), open("/dev/full", "w", encoding="ascii") as full:
                 done = subprocess.run([WEFT, *words], env=environment(**NAMED), stdout=full,
                                       stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
@@ -447,13 +447,14 @@ class Clients(Case):
         status, out, _, _ = weft("inspect", "nosuch", *one)
         self.assertEqual(status, 1, out)
         self.assertIn("w1@here: ERROR", out)
-        status, out, _, _ = weft("inspect", "nosuch", "--json")
+        status, out, _, _ = weft("inspect", "nosuch", "--json", "-d", "w1@here")
         self.assertEqual((status, list(json.loads(out)["w1@here"])), (1, ["error"]))
-        status, out, _, _ = weft("inspect", "time_limit", "add", "1.5", "2.5")
+        status, out, _, _ = weft("inspect", "time_limit", "add", "1.5", "2.5", "-d", "w1@here")
         self.assertEqual(status, 0, out)
         wait_until(lambda: "time limits of add: soft 1.5 s, hard 2.5 s" in worker.text(), "it is told")
-        self.assertEqual(weft("inspect", "revoke", "42")[0], 0)
-        self.assertEqual(json.loads(weft("inspect", "revoked", "--json")[1]), {"w1@here": ["42"]})
+        self.assertEqual(weft("inspect", "revoke", "42", "-d", "w1@here")[0], 0)
+        self.assertEqual(json.loads(weft("inspect", "revoked", "--json", "-d", "w1@here")[1]),
+                         {"w1@here": ["42"]})
         self.assertEqual(weft("inspect", "ping", "-d", "w2@here", "-t", "0.2")[:3:2],
                          (1, "weft inspect: no worker replied within 0.2 s\n"))
         status, out, err, _ = weft("inspect", "ping", "-d", "w1@here,w2@here", "-t", "3", "--json")
