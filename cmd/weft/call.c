@@ -105,6 +105,30 @@ static void write_argument(struct wf_json_writer *w, const char *text)
     wf_json_destroy(json);
 }
 
+/* What is not UTF-8 JSON cannot say; it would arrive as something else. Returns 0, -EILSEQ or
+ * -ENOMEM. */
+static int look_at_text(const char *text)
+{
+    struct wf_json_writer *w;
+    struct wf_json *json = NULL;
+    const char *written, *read;
+    size_t len;
+    int err = wf_json_writer_create(NULL, &w);
+    if (err)
+        return err;
+    wf_json_write_string(w, text, strlen(text));
+    err = wf_json_writer_text(w, &written, &len);
+    if (!err)
+        err = wf_json_read(written, len, NULL, &json, NULL);
+    if (!err) {
+        read = wf_json_text(wf_json_root(json), &len);
+        err = len == strlen(text) && memcmp(read, text, len) == 0 ? 0 : -EILSEQ;
+    }
+    wf_json_destroy(json);
+    wf_json_writer_destroy(w);
+    return err;
+}
+
 static const char *write_arguments(struct wf_json_writer *w, char **texts, int count)
 {
     const char *text;
@@ -316,10 +340,14 @@ static int call(const struct values *values, char **operands, int count)
     return EXIT_FAILED;
 }
 
-static int look_at_names(const struct values *values, char **operands)
+static int look_at_words(const struct values *values, char **operands, int count)
 {
     if (!operands[0][0])
         return options_wrong(&call_command, "NAME is empty");
+    for (int i = 0; i < count; i++)
+        if (look_at_text(operands[i]) == -EILSEQ)
+            return options_wrong(&call_command, "%s is not UTF-8: \"%s\"", i ? "an ARG" : "NAME",
+                                 operands[i]);
     if ((values->queue && !values->queue[0]) || (values->id && !values->id[0]))
         return options_wrong(&call_command, "%s is empty", values->id ? "--id" : "--queue");
     return -1;
@@ -332,7 +360,7 @@ static int run(int argc, char **argv)
     if (status < 0 && values.args && operands > 1)
         status = options_wrong(&call_command, "either ARG... or --args");
     if (status < 0)
-        status = look_at_names(&values, argv + 1);
+        status = look_at_words(&values, argv + 1, operands);
     if (status < 0)
         status = addresses_find(&call_command, &values.addresses);
     if (status >= 0)

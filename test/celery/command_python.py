@@ -75,7 +75,7 @@ def weft(*words, env=None, folder=TASKS):
     began = time.monotonic()
     done = subprocess.run([WEFT, *words], env=environment(**(NAMED if env is None else env)),
                           cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S,
-                          stdin=subprocess.DEVNULL)
+                          errors="backslashreplace", stdin=subprocess.DEVNULL)
     return done.returncode, done.stdout, done.stderr, time.monotonic() - began
 
 
@@ -379,6 +379,7 @@ class Wrong(Case):
                                (("--kwargs", "{"), "kwargs are no JSON"),
                                (("--kwargs", "[]"), "kwargs are no object")):
             self.wrong(2, pattern, "call", "add", "1", "2", *words)
+        self.wrong(2, "an ARG is not UTF-8", "call", "echo", b"caf\xe9")
         self.wrong(1, "the result backend: .*127.0.0.1:1: .*refused", "call", "-w", "add", "1", "2",
                    "--result-backend", "redis://127.0.0.1:1")
         self.look()
