@@ -16,7 +16,7 @@
 #include <weft/task.h>
 
 #include "celery/backend/store.h"
-#include "redis_server.h"
+#include "redis_group.h"
 
 static struct redis_server server;
 static struct wf_executor *fibers;
@@ -311,7 +311,7 @@ static void test_a_server_that_comes_back_is_found(void **state)
 static int start(void **state)
 {
     (void)state;
-    if (!redis_server_start(&server, NULL) || wf_fibers_create(NULL, &fibers, NULL))
+    if (wf_fibers_create(NULL, &fibers, NULL))
         return -1;
     other = open_redis();
     return 0;
@@ -322,7 +322,6 @@ static int stop(void **state)
     (void)state;
     wfi_redis_close(other);
     wf_executor_destroy(fibers);
-    redis_server_stop(&server);
     return 0;
 }
 
@@ -340,8 +339,5 @@ int main(void)
         cmocka_unit_test_setup(test_a_broken_connection_is_made_anew, wipe),
         cmocka_unit_test_setup(test_a_server_that_comes_back_is_found, wipe),
     };
-    struct redis_server probe = {0};
-    bool there = redis_server_start(&probe, NULL);
-    redis_server_stop(&probe);
-    return there ? cmocka_run_group_tests(tests, start, stop) : 77;
+    return redis_group_run(&server, tests, sizeof tests / sizeof *tests, start, stop);
 }

@@ -23,7 +23,7 @@
 #include "base/atomic.h"
 #include "celery/broker/redis_broker.h"
 #include "celery/broker/redis_keys.h"
-#include "redis_server.h"
+#include "redis_group.h"
 
 static struct redis_server server;
 static struct wf_executor *fibers;
@@ -1231,7 +1231,7 @@ static void test_nothing_is_lost_in_a_storm(void **state)
 static int start(void **state)
 {
     (void)state;
-    if (!redis_server_start(&server, NULL) || wf_fibers_create(NULL, &fibers, NULL))
+    if (wf_fibers_create(NULL, &fibers, NULL))
         return -1;
     other = connect_other();
     return 0;
@@ -1242,7 +1242,6 @@ static int stop(void **state)
     (void)state;
     wfi_redis_close(other);
     wf_executor_destroy(fibers);
-    redis_server_stop(&server);
     return 0;
 }
 
@@ -1284,8 +1283,5 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_publishing_by_exchange, wipe),
         cmocka_unit_test_setup(test_nothing_is_lost_in_a_storm, wipe),
     };
-    struct redis_server probe = {0};
-    bool there = redis_server_start(&probe, NULL);
-    redis_server_stop(&probe);
-    return there ? cmocka_run_group_tests(tests, start, stop) : 77;
+    return redis_group_run(&server, tests, sizeof tests / sizeof *tests, start, stop);
 }

@@ -20,7 +20,7 @@
 
 #include "base/alloc.h"
 #include "celery/broker/redis.h"
-#include "redis_server.h"
+#include "redis_group.h"
 
 static struct redis_server server;
 
@@ -543,19 +543,6 @@ static void test_memory_that_runs_out_leaves_the_connection_usable(void **state)
     wfi_redis_close(redis);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    return redis_server_start(&server, NULL) ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    redis_server_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,8 +563,5 @@ int main(void)
         cmocka_unit_test(test_a_subscription_receives),
         cmocka_unit_test(test_memory_that_runs_out_leaves_the_connection_usable),
     };
-    struct redis_server probe = {0};
-    bool there = redis_server_start(&probe, NULL);
-    redis_server_stop(&probe);
-    return there ? cmocka_run_group_tests(tests, start, stop) : 77;
+    return redis_group_run(&server, tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
