@@ -78,7 +78,8 @@ class Calls(unittest.TestCase):
         cls.worker = subprocess.Popen(
             WITH_US + [sys.executable, "-m", "celery", "-A", "calls", "worker", "-c", "2", "-l",
                        "info", "--without-mingle", "--without-gossip"],
-            cwd=cls.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            cwd=cls.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
             env={**os.environ, "TEST_BROKER": cls.broker, "TEST_BACKEND": cls.backend,
                  "PYTHONDONTWRITEBYTECODE": "1"})
         seen = []
