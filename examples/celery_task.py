@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 PYTHON = ('from celery import Celery; app = Celery(broker="{0}", backend="{0}"); '
-          'print("add(2, 3) =", app.send_task("add", [2, 3]).get(timeout=30))')
+          'print("add(2, 3) =", app.send_task("add", [2, 3]).get(timeout=60))')
 # Whoever ends this program ends what it has started.
 WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 
@@ -25,13 +25,15 @@ def free_port():
 
 
 def start_redis(folder):
-    port = free_port()
-    process = subprocess.Popen(
-        WITH_US + ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "",
-                   "--appendonly", "no", "--dir", folder], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "eady to accept connections" in line:
-            return process, f"redis://127.0.0.1:{port}/0"
+    for _ in range(3):  # somebody may take the port meanwhile
+        port = free_port()
+        process = subprocess.Popen(
+            WITH_US + ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "",
+                       "--appendonly", "no", "--dir", folder], stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if "eady to accept connections" in line:
+                return process, f"redis://127.0.0.1:{port}/0"
+        process.wait()
     sys.exit("redis-server did not become ready")
 
 
@@ -60,13 +62,13 @@ def main():
             text = PYTHON.format(url)
             call(f"python3 -c '{text}'", ["/usr/bin/python3", "-W", "ignore", "-c", text])
             call("weft call --wait is_prime 112272535095293",
-                 [weft, "call", "--wait", "--timeout", "30", "is_prime", "112272535095293"],
+                 [weft, "call", "--wait", "--timeout", "60", "is_prime", "112272535095293"],
                  env=environment)
         finally:
             worker.terminate()
-            print(worker.communicate(timeout=30)[0], end="")
+            print(worker.communicate(timeout=60)[0], end="")
             redis.terminate()
-            redis.communicate(timeout=30)
+            redis.communicate(timeout=60)
         return worker.returncode
 
 
