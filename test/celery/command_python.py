@@ -289,11 +289,11 @@ class Wrong(Case):
             with self.subTest(words):
                 self.assertEqual(got, status, err)
                 self.assertRegex(err, rf"\A[^\n]*(?:{pattern})[^\n]*\n\Z")
-                # A machine may be too busy once or twice: it is what the command waits for that counts.
-                for _ in range(9 if took >= 5 else 0):
-                    took = min(took, weft(*words, **options)[3])
-                if not SANITIZED:
-                    self.assertLess(took, 5)
+                # A machine may be too busy at times: it is what the command waits for that counts.
+                for _ in range(0 if SANITIZED else 9):
+                    if took >= 5:
+                        took = weft(*words, **options)[3]
+                self.assertTrue(took < 5 or SANITIZED, took)
 
     def test_each_is_one_line(self):
         worker = ("worker", "-A", "celery_task")

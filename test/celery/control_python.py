@@ -274,7 +274,7 @@ class Answers(Case):
 
     def test_a_task_in_a_process_is_told_with_that_process(self):
         worker = self.start("processes", "concurrency=1")
-        result = self.call("sleeping", 60)
+        result = self.call("sleeping", 3600)
         wait_until(lambda: any(task["worker_pid"] for task in self.ask("active")), "it runs")
         task, = self.ask("active")
         self.assertIn(task["worker_pid"], self.ask("stats")["pool"]["processes"])
