@@ -223,6 +223,7 @@ def workers(builddir, skip):
         yield Worker("weft", "weft", ["threads", "fibers"], 40_000,
                      lambda broker, backend, engine: [program, broker, backend, engine],
                      lambda broker, backend: [client, broker, backend])
+        yield Consumer(os.path.join(builddir, "bench", "rabbit_consumer"))
     else:
         skip("weft", "this build has no Celery")
     if subprocess.run([PYTHON, "-c", "import celery, redis"], capture_output=True).returncode == 0:
@@ -232,6 +233,23 @@ def workers(builddir, skip):
                      lambda broker, backend: [PYTHON, "bench_app.py"], cwd=PEER)
     else:
         skip("celery", "it is not installed")
+
+
+class Consumer:
+    """The limit of Q4: one that only takes messages and acknowledges them, as many at a time as the
+    workers do: 2 x 4 are given, and half of those acknowledged together."""
+
+    name, kind, workloads, count = "librabbitmq alone", "naive", ["Q4"], 40_000
+
+    def __init__(self, program):
+        self.program = program
+
+    def rate(self, port, count):
+        done = subprocess.run([self.program, str(port), "8", "4", str(count)], capture_output=True,
+                              text=True, timeout=PATIENCE_S)
+        if done.returncode != 0:
+            raise Failed(done.stderr.strip())
+        return float(done.stdout)
 
 
 class Queues:
@@ -314,6 +332,12 @@ class Queues:
             figures[f"{workload}.confirm"] = (sent, "calls/s")
         return figures
 
+    def limit(self, workload, consumer):
+        broker = self.brokers(workload)
+        count = self.count(workload, consumer)
+        broker.fill([("bench_ignored", str(uuid.uuid4())) for _ in range(count)])
+        return {f"{workload}.limit": (consumer.rate(broker.port, count), "messages/s")}
+
     def get(self, workload, worker):
         figures = {}
         broker = self.brokers(workload)
@@ -347,6 +371,7 @@ class Queues:
         """Returns (figures, why not the others)."""
         try:
             how = {"Q5": self.get, "Q.idle": self.idle}.get(workload, self.rates)
+            how = self.limit if isinstance(worker, Consumer) else how
             return how(workload, worker), None
         except (Failed, OSError, ValueError, ImportError, subprocess.SubprocessError) as error:
             return {}, str(error)
