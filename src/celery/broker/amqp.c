@@ -393,6 +393,7 @@ static void confirm(struct wfi_amqp *amqp, uint64_t tag, bool multiple, bool ref
 static int take_method(struct wfi_amqp *amqp, int channel, const amqp_method_t *method)
 {
     void *fields = method->decoded;
+    int err = 0;
     switch (method->id) {
     case AMQP_BASIC_DELIVER_METHOD:
         return amqp->partial ? WF_EPROTOCOL : begin_delivery(amqp, fields);
@@ -434,7 +435,9 @@ static int take_method(struct wfi_amqp *amqp, int channel, const amqp_method_t *
             amqp->queue_state.consumers = ok->consumer_count;
         } else if (method->id == AMQP_CONNECTION_TUNE_METHOD) {
             amqp_connection_tune_t *tune = fields;
-            if (tune->frame_max && tune->frame_max < amqp->frame_max)
+            if (tune->frame_max && tune->frame_max < AMQP_FRAME_MIN_SIZE)
+                err = WF_EPROTOCOL; /* what is written counts on room for a head */
+            else if (tune->frame_max && tune->frame_max < amqp->frame_max)
                 amqp->frame_max = tune->frame_max;
             if (tune->heartbeat < amqp->heartbeat_s && tune->heartbeat)
                 amqp->heartbeat_s = tune->heartbeat;
@@ -442,7 +445,7 @@ static int take_method(struct wfi_amqp *amqp, int channel, const amqp_method_t *
         amqp->answer = method->id;
     }
     unlock(amqp);
-    return 0;
+    return err;
 }
 
 static int take_body(struct wfi_amqp *amqp, amqp_bytes_t piece)

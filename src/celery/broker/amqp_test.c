@@ -372,6 +372,8 @@ struct peer {
     struct wf_listener *listener;
     const char *bytes;
     size_t len;
+    const char *then; /* after the answer to those */
+    size_t then_len;
 };
 
 WF_TASK(wf_none, answer_with, (struct peer *, peer))
@@ -386,6 +388,8 @@ int answer_with(struct wf_task *self, struct peer *peer, wf_none *ret)
         return err;
     if (wf_stream_read(stream, buf, sizeof buf, soon()) > 0)
         (void)wf_stream_write(stream, peer->bytes, peer->len, soon());
+    if (peer->then_len && wf_stream_read(stream, buf, sizeof buf, soon()) > 0)
+        (void)wf_stream_write(stream, peer->then, peer->then_len, soon());
     (void)wf_stream_shutdown(stream, WF_SHUTDOWN_WRITE);
     while (wf_stream_read(stream, buf, sizeof buf, soon()) > 0)
         ;
@@ -393,6 +397,25 @@ int answer_with(struct wf_task *self, struct peer *peer, wf_none *ret)
     return 0;
 }
 WF_TASK_DEFINE(answer_with)
+
+/* Connecting to the peer ends with `code`. */
+static void expect_refusal(struct wf_executor *threads, struct peer *peer, int code)
+{
+    struct wfi_celery_url url = {.transport = WFI_TRANSPORT_AMQP, .vhost = "/"};
+    struct wf_address at;
+    struct wfi_amqp *amqp = NULL;
+    struct wf_error error = {0};
+    wf_none none;
+    assert_int_equal(wf_listener_open("127.0.0.1:0", NULL, &peer->listener, NULL), 0);
+    wf_listener_address(peer->listener, &at);
+    wf_address_format(&at, url.endpoint, sizeof url.endpoint);
+    answer_with_future answering = answer_with_submit(threads, peer);
+    int err = wfi_amqp_open(&url, NULL, &amqp, soon(), &error);
+    if (err != code)
+        fail_msg("not %d: %d, %s", code, err, error.text);
+    assert_int_equal(answer_with_result(&answering, &none, soon(), NULL), 0);
+    wf_listener_close(peer->listener);
+}
 
 static void test_a_peer_that_is_no_rabbitmq(void **state)
 {
@@ -420,21 +443,23 @@ static void test_a_peer_that_is_no_rabbitmq(void **state)
     assert_int_equal(wf_threads_create(NULL, &threads, NULL), 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct peer peer = {.bytes = cases[i].bytes, .len = cases[i].len};
-        struct wfi_celery_url url = {.transport = WFI_TRANSPORT_AMQP, .vhost = "/"};
-        struct wf_address at;
-        struct wfi_amqp *amqp = NULL;
-        struct wf_error error = {0};
-        wf_none none;
-        assert_int_equal(wf_listener_open("127.0.0.1:0", NULL, &peer.listener, NULL), 0);
-        wf_listener_address(peer.listener, &at);
-        wf_address_format(&at, url.endpoint, sizeof url.endpoint);
-        answer_with_future answering = answer_with_submit(threads, &peer);
-        int err = wfi_amqp_open(&url, NULL, &amqp, soon(), &error);
-        if (err != cases[i].code)
-            fail_msg("case %zu: %d, %s", i, err, error.text);
-        assert_int_equal(answer_with_result(&answering, &none, soon(), NULL), 0);
-        wf_listener_close(peer.listener);
+        expect_refusal(threads, &peer, cases[i].code);
     }
+    wf_executor_destroy(threads);
+}
+
+/* Room for less than the head of a message would be written over its end. */
+static void test_a_peer_that_wants_tiny_frames(void **state)
+{
+    static const char start[] = "\1\0\0\0\0\0\x1c\0\x0a\0\x0a\0\x09\0\0\0\0"
+                                "\0\0\0\5PLAIN\0\0\0\5en_US\xce";
+    static const char tune[] = "\1\0\0\0\0\0\x0c\0\x0a\0\x1e\0\1\0\0\0\x0c\0\0\xce";
+    struct peer peer = {
+        .bytes = start, .len = sizeof start - 1, .then = tune, .then_len = sizeof tune - 1};
+    struct wf_executor *threads;
+    (void)state;
+    assert_int_equal(wf_threads_create(NULL, &threads, NULL), 0);
+    expect_refusal(threads, &peer, WF_EPROTOCOL);
     wf_executor_destroy(threads);
 }
 
@@ -455,6 +480,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_peer_that_is_no_rabbitmq),
+        cmocka_unit_test(test_a_peer_that_wants_tiny_frames),
         cmocka_unit_test(test_a_message_comes_as_it_was_sent),
         cmocka_unit_test(test_sizes_around_a_frame_and_far_above),
         cmocka_unit_test(test_what_is_not_acknowledged_comes_again),
