@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <weft/processes.h>
 
@@ -115,7 +114,6 @@ bool wfi_jobs_add(struct wfi_job *job, struct wfi_offer *offer)
     wfi_worker_lock(worker);
     job->entry.offer = offer;
     wfi_list_push_back(&worker->jobs.all, &job->entry.place);
-    worker->jobs.count++;
     const bool revoked = is_revoked(job);
     wfi_worker_unlock(worker);
     return !revoked;
@@ -128,7 +126,6 @@ void wfi_jobs_remove(struct wfi_job *job)
         return;
     wfi_worker_lock(worker);
     wfi_list_remove(&job->entry.place);
-    worker->jobs.count--;
     if (job->entry.stage == WFI_JOB_ACTIVE)
         (void)wfi_fetch_sub(&worker->events.active, 1);
     wfi_worker_unlock(worker);
@@ -175,13 +172,11 @@ int wfi_jobs_wait(struct wfi_job *job, wf_deadline deadline)
 
 bool wfi_jobs_activate(struct wfi_job *job)
 {
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
     wfi_worker_lock(job->worker);
     const bool revoked = is_revoked(job);
     if (!revoked) {
         job->entry.stage = WFI_JOB_ACTIVE;
-        job->entry.started_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+        job->entry.started_s = (double)wfi_worker_now_us() / 1e6;
         job->entry.offer->total++;
         wfi_store(&job->entry.body, WFI_BODY_OPENING);
         (void)wfi_fetch_add(&job->worker->events.active, 1);

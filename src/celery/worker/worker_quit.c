@@ -15,6 +15,7 @@
 #include <weft/processes.h>
 
 #include "base/assert.h"
+#include "celery/worker/worker_jobs.h"
 
 WF_TASK(wf_none, wfi_celery_quit, (struct wfi_worker *, worker))
 
@@ -23,9 +24,7 @@ static void stop_jobs(struct wfi_worker *worker, struct wfi_list *messages)
 {
     wfi_worker_lock(worker);
     wfi_store(&worker->cold, true);
-    for (struct wfi_link *link = wfi_list_first(&worker->jobs.all); link;
-         link = wfi_list_next(&worker->jobs.all, link)) {
-        struct wfi_job *job = wfi_container_of(link, struct wfi_job, entry.place);
+    for (struct wfi_job *job = NULL; (job = wfi_jobs_next(worker, job));) {
         if (job->entry.stage != WFI_JOB_ACTIVE)
             continue;
         struct wfi_broker_message *message = wfi_exchange(&job->message, NULL);

@@ -85,8 +85,7 @@ struct wfi_offer {
 };
 
 struct wfi_jobs {
-    struct wfi_list all; /* by `place` */
-    size_t count;
+    struct wfi_list all;   /* by `place` */
     struct wfi_map offers; /* by name */
     struct wfi_revoked revoked;
 };

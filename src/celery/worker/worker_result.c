@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "celery/worker/worker_events.h"
@@ -15,11 +14,9 @@
 /* As Celery has it; the value as JSON, cut. */
 static void say_succeeded(struct wfi_job *job, const struct wfi_json_piece *result)
 {
-    struct timespec now;
     if (!wfi_worker_logs(job->worker, WF_CELERY_INFO))
         return;
-    timespec_get(&now, TIME_UTC);
-    const double took_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - job->entry.started_s;
+    const double took_s = (double)wfi_worker_now_us() / 1e6 - job->entry.started_s;
     const size_t len = result->text ? result->len : 0;
     wfi_worker_say(job->worker, WF_CELERY_INFO, "Task %.100s[%.100s] succeeded in %.9gs: %.*s%s",
                    job->in.message.task, job->in.message.id, took_s, (int)(len < 300 ? len : 300),
