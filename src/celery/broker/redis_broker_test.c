@@ -818,6 +818,27 @@ static void test_a_server_that_is_a_replica_for_a_time(void **state)
 
 /* ---- connections ---- */
 
+/* Until the server holds a command of this name up, of whoever. */
+static void wait_until_held_up(const char *name)
+{
+    const wf_deadline limit = soon();
+    char cmd[40];
+    bool found = false;
+    snprintf(cmd, sizeof cmd, " cmd=%s ", name);
+    while (!found) {
+        struct wfi_redis_batch batch = {0};
+        struct wfi_redis_answer answer;
+        wfi_redis_add(&batch, "CLIENT LIST");
+        ask(&batch, &answer);
+        for (char *rest = NULL, *line = strtok_r(answer.replies[0]->str, "\n", &rest); line;
+             line = strtok_r(NULL, "\n", &rest))
+            found |= strstr(line, " flags=b") && strstr(line, cmd);
+        wfi_redis_answer_fini(&answer);
+        assert_true(wf_remaining(limit) > 0);
+        wf_sleep(wf_after(WF_MILLISECONDS(1)));
+    }
+}
+
 static void test_a_broken_connection_is_made_anew(void **state)
 {
     const struct wfi_redis_broker_options options = {.lost = note_loss};
@@ -839,6 +860,11 @@ static void test_a_broken_connection_is_made_anew(void **state)
     assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
     assert_int_equal(n, 1);
     expect_next(&worker, "celery", "after");
+    f = take_some_submit(fibers, worker.broker, 1, &worker.messages);
+    wait_until_held_up("blmove"); /* its queue is watched on the new one, too */
+    push("celery", "later", 0);
+    assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
+    expect_next(&worker, "celery", "later");
     tear_down(&worker);
     assert_int_equal(count("HLEN %s", "unacked"), 0); /* `before` was told on the new one */
 }
@@ -970,24 +996,6 @@ static void test_connections_that_lead_nowhere_are_left(void **state)
     wf_listener_close(relay.listener);
 }
 
-/* Does a script wait for the server to go on? */
-static bool is_a_script_held_up(void)
-{
-    struct wfi_redis_batch batch = {0};
-    struct wfi_redis_answer answer;
-    bool found = false;
-    wfi_redis_add(&batch, "CLIENT LIST");
-    ask(&batch, &answer);
-    for (const char *line = answer.replies[0]->str; line && !found;) {
-        const char *flags = strstr(line, " flags=b"), *cmd = strstr(line, " cmd=evalsha ");
-        line = strchr(line, '\n');
-        line = line ? line + 1 : NULL;
-        found = flags && cmd && (!line || (flags < line && cmd < line));
-    }
-    wfi_redis_answer_fini(&answer);
-    return found;
-}
-
 static void test_what_was_being_acknowledged_is_told_again(void **state)
 {
     const struct wfi_redis_broker_options options = {.lost = note_loss};
@@ -1001,8 +1009,7 @@ static void test_what_was_being_acknowledged_is_told_again(void **state)
     wfi_redis_add(&batch, "CLIENT PAUSE 100000 WRITE");
     ask(&batch, NULL);
     wfi_redis_broker_acknowledge(worker.broker, next(&worker));
-    while (!is_a_script_held_up())
-        wf_sleep(wf_after(WF_MILLISECONDS(1)));
+    wait_until_held_up("evalsha");
     wfi_redis_add(&batch, "CLIENT KILL TYPE normal SKIPME yes");
     wfi_redis_add(&batch, "CLIENT UNPAUSE");
     ask(&batch, NULL);
@@ -1015,8 +1022,11 @@ static void test_what_was_being_acknowledged_is_told_again(void **state)
 
 static void wait_for_binding(void)
 {
-    while (count("SCARD %s", "_kombu.binding.shop") != 1)
+    const wf_deadline limit = soon();
+    while (count("SCARD %s", "_kombu.binding.shop") != 1) {
+        assert_true(wf_remaining(limit) > 0);
         wf_sleep(wf_after(WF_MILLISECONDS(1)));
+    }
 }
 
 /* The server may have lost all. */
