@@ -885,10 +885,12 @@ static int connections(void)
 /* ---- connections that lead nowhere ---- */
 
 /* Between worker and server: it carries bytes until it is told to swallow those of the connections
- * there are, which stay open. */
+ * there are, which stay open: of the one that listens, or of those that wait for messages; not of
+ * the first, which is run's. */
 struct relay {
     struct wf_listener *listener;
-    WFI_ATOMIC(int) accepted, deaf; /* of those before `deaf` all but the first is swallowed */
+    bool listening;
+    WFI_ATOMIC(int) accepted, subscriber, deaf; /* the last: those before it */
     char url[200];
 };
 
@@ -903,9 +905,14 @@ int carry(struct wf_task *self, struct relay *relay, struct wf_stream *from, str
     char bytes[4096];
     ssize_t n = 0;
     (void)self, (void)ret;
-    while (n >= 0 && (n = wf_stream_read(from, bytes, sizeof bytes, WF_FOREVER)) > 0)
-        if (number == 0 || number >= wfi_load(&relay->deaf))
+    while (n >= 0 && (n = wf_stream_read(from, bytes, sizeof bytes, WF_FOREVER)) > 0) {
+        if (memmem(bytes, (size_t)n, "SUBSCRIBE", 9))
+            wfi_store(&relay->subscriber, number);
+        const bool swallowed = number > 0 && number < wfi_load(&relay->deaf) &&
+                               (number == wfi_load(&relay->subscriber)) == relay->listening;
+        if (!swallowed)
             n = wf_stream_write(to, bytes, (size_t)n, soon());
+    }
     (void)wf_stream_shutdown(to, WF_SHUTDOWN_WRITE);
     return n == -ECANCELED ? -ECANCELED : 0;
 }
@@ -964,32 +971,32 @@ static void note_heard(void *arg, const char *text, size_t len)
     wf_event_set(&was_heard);
 }
 
-/* Those that wait for a message or listen are dead, and none is closed; that of the commands lives.
- * The worker takes what comes, and hears what is said, on new ones. */
-static void test_connections_that_lead_nowhere_are_left(void **state)
+static void lead_nowhere(bool listening)
 {
     const struct wfi_redis_broker_options options = {
-        .silence_ns = WF_SECONDS(2), .listen = "news", .heard = note_heard};
-    struct relay relay = {0};
+        .silence_ns = WF_SECONDS(1), .listen = "news", .heard = note_heard};
+    struct relay relay = {.listening = listening};
     struct worker worker;
     wf_none none;
     int n = -1;
-    (void)state;
     relay_all_future running = start_relay(&relay);
     set_up_at(relay.url, &worker, &options);
     take_some_future f = take_some_submit(fibers, worker.broker, 1, &worker.messages);
     while (count("PUBLISH %s x", "news") == 0 || connections() != 6)
         wf_sleep(wf_after(WF_MILLISECONDS(5)));
     wfi_store(&relay.deaf, wfi_load(&relay.accepted));
-    push("celery", "t", 0);
-    assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
-    expect_next(&worker, "celery", "t");
     wf_event_clear(&was_heard);
+    if (!listening)
+        push("celery", "t", 0);
     wf_deadline limit = soon();
-    while (wf_event_wait(&was_heard, wf_after(WF_MILLISECONDS(20)))) {
+    while (listening && wf_event_wait(&was_heard, wf_after(WF_MILLISECONDS(20)))) {
         assert_true(wf_remaining(limit) > 0);
         count("PUBLISH %s x", "news");
     }
+    if (listening)
+        push("celery", "t", 0);
+    assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
+    expect_next(&worker, "celery", "t");
     tear_down(&worker);
     wf_future_cancel(running.future);
     assert_int_equal(relay_all_result(&running, &none, soon(), NULL), -ECANCELED);
@@ -1043,6 +1050,15 @@ static void test_a_new_connection_binds_again(void **state)
     ask(&batch, NULL);
     wait_for_binding();
     tear_down(&worker);
+}
+
+/* They are dead, and none is closed: the worker takes what comes, and hears what is said, on new
+ * ones. */
+static void test_connections_that_lead_nowhere_are_left(void **state)
+{
+    lead_nowhere(false);
+    wipe(state);
+    lead_nowhere(true);
 }
 
 static void test_scripts_that_were_flushed_are_loaded_again(void **state)
