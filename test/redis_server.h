@@ -75,11 +75,12 @@ static void redis_server_kill(struct redis_server *server)
 
 static void redis_server_stop(struct redis_server *server)
 {
+    struct wf_run_result result;
+    const char *argv[] = {"rm", "-rf", server->folder, NULL};
     redis_server_kill(server);
-    if (server->folder[0]) {
-        unlink(server->socket);
-        rmdir(server->folder);
-    }
+    if (server->folder[0] &&
+        wf_run(&(struct wf_run_options){.child = {.argv = argv}}, &result, WF_FOREVER, NULL) == 0)
+        wf_run_result_fini(&result);
 }
 
 #endif
