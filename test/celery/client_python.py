@@ -81,7 +81,7 @@ class Calls(unittest.TestCase):
             cwd=cls.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
             env={**os.environ, "TEST_BROKER": cls.broker, "TEST_BACKEND": cls.backend,
-                 "PYTHONDONTWRITEBYTECODE": "1"})
+                 "TMPDIR": cls.folder, "PYTHONDONTWRITEBYTECODE": "1"})
         seen = []
         for line in cls.worker.stderr:
             seen.append(line)

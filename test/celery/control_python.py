@@ -73,7 +73,8 @@ class PythonWorker:
                        "python", "-c", "2", "--without-gossip", "--without-mingle", "-l", "ERROR"],
             cwd=self.folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1"})
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1",
+                              "TMPDIR": self.folder.name})
 
     def close(self):
         os.killpg(self.process.pid, signal.SIGKILL)  # with its pool
