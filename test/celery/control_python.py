@@ -11,6 +11,7 @@ they, or the servers, are missing."""
 import contextlib
 import copy
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -324,15 +325,7 @@ class Answers(Case):
         result = self.call("add", 1, 2, task_id="from-afar")
         with self.assertRaises(celery.exceptions.TaskRevokedError):
             result.get(PATIENCE_S)
-        # It waits a second for answers, which may come later on a busy machine.
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            second = self.start(name="w2@there")
-            wait_until(lambda: "mingle: " in second.lines(), "it has mingled")
-            if "mingle: sync with 1 nodes" in second.lines():
-                break
-            self.stop(second)
-            self.assertLess(time.monotonic(), end, "nobody answers in time")
+        second = self.start_mingled("w2@there")
         wait_until(lambda: self.ask("revoked", name="w2@there") == ["from-afar"], "it learns it")
         self.assertNotIn("mingle", self.stop(worker))
         self.stop(second)
@@ -341,17 +334,33 @@ class Answers(Case):
     def test_revoked_ids_are_told_after_a_loss_of_connection(self):
         other = self.start("no-mingle", name="w2@there")
         known = {client["id"] for client in SERVER.client.client_list()}
-        worker = self.start()
-        wait_until(lambda: "mingle: sync with 1 nodes" in worker.lines(), "it has mingled")
+        worker = self.start_mingled(OURS)
         self.ask("revoke", task_id="here")
         self.ask("revoke", name="w2@there", task_id="there")
-        for client in SERVER.client.client_list():
-            if client["id"] not in known:
-                SERVER.client.client_kill_filter(_id=client["id"])
+        end = time.monotonic() + PATIENCE_S
+        for times in itertools.count(2):
+            for client in SERVER.client.client_list():
+                if client["id"] not in known:
+                    SERVER.client.client_kill_filter(_id=client["id"])
+            wait_until(lambda: worker.lines().count("mingle: ") >= times, "it mingles again")
+            if worker.lines().count("mingle: sync with 1 nodes") >= 2:
+                break
+            self.assertLess(time.monotonic(), end, "nobody answers in time")
         for name in OURS, "w2@there":
             wait_until(lambda: set(self.revoked(name)) == {"here", "there"}, "both know of both")
         self.assertIn("connecting again", self.stop(worker))
         self.assertNotIn("connecting again", self.stop(other))
+
+    def start_mingled(self, name):
+        """It waits a second for answers, which may come later on a busy machine: then again."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            worker = self.start(name=name)
+            wait_until(lambda: "mingle: " in worker.lines(), "it has mingled")
+            if "mingle: sync with 1 nodes" in worker.lines():
+                return worker
+            self.stop(worker)
+            self.assertLess(time.monotonic(), end, "nobody answers in time")
 
     def revoked(self, name):
         """What it answers within a moment; it may be cut off."""
