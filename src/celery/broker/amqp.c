@@ -7,9 +7,9 @@
  *  2. One caller at a time reads (`reading`): whoever waits for something while nobody does. It
  *     takes frames until what it waits for has come, or it gives up. Only the reader touches the
  *     codec's state and the message that is being put together.
- *  3. After every read the reader sets `progress`, under the lock: all who wait look again, and one
- *     of them reads on if the reader has left. Whoever waits clears it under the lock before it
- *     waits, after it has looked; so nothing is missed.
+ *  3. After every read the reader notifies `progress`, under the lock: all who wait look again, and
+ *     one of them reads on if the reader has left. It is a condition of the lock, as between giving
+ *     that up and waiting for an event, another could clear the event.
  *  4. One request at a time is under way (`requests`): answers name no request. One that its caller
  *     gave up breaks the connection, or its answer would be taken for the next one's.
  *  5. `broken` is set once, with `why`; all who wait see it.
@@ -25,7 +25,7 @@
 #include <amqp.h>
 #include <amqp_framing.h>
 
-#include <weft/event.h>
+#include <weft/cond.h>
 #include <weft/mutex.h>
 #include <weft/scope.h>
 #include <weft/stream.h>
@@ -64,7 +64,7 @@ struct wfi_amqp {
     struct wfi_buffer out;
     struct wfi_buffer sending; /* the writer's */
     bool writing, reading;
-    struct wf_event progress;
+    struct wf_condition progress;
     struct wf_error why;
     struct wfi_list deliveries;
     amqp_method_number_t answer; /* which came last, 0 while a request waits */
@@ -111,7 +111,7 @@ static void break_off(struct wfi_amqp *amqp, int err, const char *text)
     else
         wf_error_set(&amqp->why, err, "the connection to RabbitMQ: %s", wf_strerror(err));
     (void)wf_stream_shutdown(amqp->stream, WF_SHUTDOWN_BOTH);
-    wf_event_set(&amqp->progress);
+    (void)wf_condition_notify_all(&amqp->progress);
 }
 
 /* The error with which it broke, for the caller. Under the lock. */
@@ -552,7 +552,7 @@ static int read_some(struct wfi_amqp *amqp, wf_deadline deadline)
     amqp->reading = false;
     if (err)
         break_off(amqp, err, beat == -ETIMEDOUT ? "no sign of life for too long" : NULL);
-    wf_event_set(&amqp->progress);
+    (void)wf_condition_notify_all(&amqp->progress);
     return gave_up ? (int)n : 0;
 }
 
@@ -564,11 +564,7 @@ static int wait_a_bit(struct wfi_amqp *amqp, wf_deadline deadline)
         return wfi_load(&amqp->broken);
     if (!amqp->reading)
         return read_some(amqp, deadline);
-    wf_event_clear(&amqp->progress);
-    unlock(amqp);
-    int err = wf_event_wait(&amqp->progress, deadline);
-    lock(amqp);
-    return err;
+    return wf_condition_wait(&amqp->progress, deadline);
 }
 
 /* ---- requests ---- */
@@ -997,6 +993,7 @@ int wfi_amqp_open(const struct wfi_celery_url *url, const struct wfi_amqp_option
         options = &defaults;
     wf_mutex_init(&amqp->requests);
     wf_mutex_init(&amqp->lock);
+    wf_condition_init(&amqp->progress, &amqp->lock);
     amqp->frame_max = 131072;
     amqp->write_ns = options->write_ns ? options->write_ns : WF_SECONDS(30);
     amqp->confirm = options->confirm;
@@ -1069,7 +1066,7 @@ void wfi_amqp_close(struct wfi_amqp *amqp, wf_deadline deadline)
         amqp_destroy_connection(amqp->codec);
     wfi_buffer_reset(&amqp->out);
     wfi_buffer_reset(&amqp->sending);
-    wf_event_fini(&amqp->progress);
+    wf_condition_fini(&amqp->progress);
     wf_mutex_fini(&amqp->lock);
     wf_mutex_fini(&amqp->requests);
     wfi_free(amqp->in);
