@@ -527,6 +527,8 @@ static int64_t heartbeat(struct wfi_amqp *amqp)
         unlock(amqp);
     }
     int64_t due = wfi_load_relaxed(&amqp->sent_ns) + period / 2;
+    if (due <= now) /* somebody is at writing, or there was no memory */
+        due = now + period / 2;
     return due < silent_at ? due : silent_at;
 }
 
