@@ -59,6 +59,8 @@
 /* Of an act whose connection broke: so often again, and a pause where the server cannot now. */
 #define ACTS_MAX 3
 #define ACT_PAUSE_NS WF_MILLISECONDS(200)
+/* A queue of a server that refuses to wait is looked at so often. */
+#define REFUSED_PAUSE_NS WF_SECONDS(1)
 /* Lost messages looked at in one go. */
 #define RESTORE_MAX 100
 
@@ -711,10 +713,14 @@ int wfi_redis_watcher(struct wf_task *self, struct wfi_redis_broker *broker, str
         if (err)
             break;
         err = watch_once(broker, redis, queue->keys[step], &old, &error);
-        if (err > 0) {
+        /* A full server refuses to wait, while it can be asked for what there is. */
+        const bool refused = err == -EAGAIN && wfi_redis_is_open(redis);
+        if (err > 0 || refused) {
             wf_event_clear(&broker->empty);
             wf_event_set(&broker->arrived);
         }
+        if (refused)
+            err = wf_sleep(wf_after(REFUSED_PAUSE_NS));
     }
     wfi_redis_close(redis);
     if (err >= 0)

@@ -774,11 +774,15 @@ static void test_a_full_server_is_emptied(void **state)
     assert_int_equal(wfi_redis_broker_bind(worker.broker, "shop", "key", "celery"), 0);
     assert_int_equal(take(&worker, 1), 1);
     struct wfi_redis_message *a = next(&worker);
+    while (info("clients", "connected_clients") < 6) /* ours, run's and four that wait */
+        wf_sleep(wf_after(WF_MILLISECONDS(2)));
     const long long received = info("stats", "total_connections_received");
     assert_int_equal(take(&worker, 1), 1);
     wfi_redis_broker_acknowledge(worker.broker, next(&worker));
     expect_next(&worker, "celery", "lost");
-    /* Renewed all the while, on the same connections. */
+    /* Renewed all the while, and waited, on the same connections. */
+    int n = -1;
+    take_some_future f = take_some_submit(fibers, worker.broker, 1, &worker.messages);
     struct wfi_redis_batch batch = {0};
     wfi_redis_add(&batch, "BLPOP nothing 0.5");
     ask(&batch, NULL);
@@ -788,6 +792,9 @@ static void test_a_full_server_is_emptied(void **state)
     while (!count("EXISTS %s", "_kombu.binding.shop")) /* told as soon as it can be */
         wf_sleep(wf_after(WF_MILLISECONDS(5)));
     wfi_redis_broker_acknowledge(worker.broker, a);
+    push("celery", "end", 0);
+    assert_int_equal(take_some_result(&f, &n, soon(), NULL), 0);
+    expect_next(&worker, "celery", "end");
     tear_down(&worker);
     assert_int_equal(count("HLEN %s", "unacked"), 0);
 }
