@@ -118,8 +118,17 @@ class Worker:
                     return False
         return True
 
+    def catches(self, number):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            caught = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+        return int(caught, 16) >> (number - 1) & 1
+
     def end(self, number=signal.SIGTERM):
-        """Returns the exit status and what was logged."""
+        """Returns the exit status and what was logged. One that was just started would be killed by
+        what it is to catch."""
+        if number not in (0, signal.SIGKILL):
+            wait_until(lambda: self.process.poll() is not None or self.catches(number),
+                       "it catches the signal")
         if self.process.poll() is None:
             self.process.send_signal(number)
         status = self.process.wait(PATIENCE_S)
