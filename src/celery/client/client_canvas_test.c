@@ -21,7 +21,7 @@
 #include "base/alloc.h"
 #include "celery/message/message.h"
 #include "local_worker.h"
-#include "redis_server.h"
+#include "redis_group.h"
 
 WF_TASK(int64_t, c_add, (int64_t, x), (int64_t, y))
 WF_TASK(int64_t, c_sum, (const struct wf_json *, values))
@@ -106,7 +106,7 @@ static struct {
 static int start(void **state)
 {
     (void)state;
-    if (!redis_server_start(&server, NULL) || wf_fibers_create(NULL, &with.fibers, NULL))
+    if (wf_fibers_create(NULL, &with.fibers, NULL))
         return -1;
     with.worker = local_worker_submit(with.fibers, server.url);
     const struct wf_celery_client_options options = {.broker = server.url, .backend = server.url};
@@ -121,7 +121,6 @@ static int stop(void **state)
     wf_future_cancel(with.worker.future);
     int err = local_worker_result(&with.worker, &none, soon(), NULL);
     wf_executor_destroy(with.fibers);
-    redis_server_stop(&server);
     return err == -ECANCELED ? 0 : -1;
 }
 
@@ -331,8 +330,5 @@ int main(void)
         cmocka_unit_test(test_what_a_task_sends_is_its_child),
         cmocka_unit_test(test_memory_that_runs_out_is_told),
     };
-    struct redis_server probe = {0};
-    bool there = redis_server_start(&probe, NULL);
-    redis_server_stop(&probe);
-    return there ? cmocka_run_group_tests(tests, start, stop) : 77;
+    return redis_group_run(&server, tests, sizeof tests / sizeof *tests, start, stop);
 }

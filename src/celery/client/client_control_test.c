@@ -23,7 +23,7 @@
 #include "celery/broker/redis_broker.h"
 #include "celery/message/result.h"
 #include "each_allocation.h"
-#include "redis_server.h"
+#include "redis_group.h"
 
 #define PREFIX "pre:"
 
@@ -359,19 +359,6 @@ static void test_memory_that_runs_out_is_told(void **state)
     each_allocation_fails(all_calls, NULL);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    return redis_server_start(&server, NULL) ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    redis_server_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,8 +368,5 @@ int main(void)
         cmocka_unit_test(test_workers_are_asked),
         cmocka_unit_test(test_memory_that_runs_out_is_told),
     };
-    struct redis_server probe = {0};
-    bool there = redis_server_start(&probe, NULL);
-    redis_server_stop(&probe);
-    return there ? cmocka_run_group_tests(tests, start, stop) : 77;
+    return redis_group_run(&server, tests, sizeof tests / sizeof *tests, NULL, NULL);
 }

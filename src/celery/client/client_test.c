@@ -24,7 +24,7 @@
 #include "celery/message/message.h"
 #include "celery/message/moment.h"
 #include "each_allocation.h"
-#include "redis_server.h"
+#include "redis_group.h"
 
 static struct redis_server server;
 
@@ -876,19 +876,6 @@ static void test_memory_that_runs_out_is_told_or_survived(void **state)
     wfi_redis_close(redis);
 }
 
-static int start(void **state)
-{
-    (void)state;
-    return redis_server_start(&server, NULL) ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    redis_server_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -910,8 +897,5 @@ int main(void)
         cmocka_unit_test(test_a_task_is_revoked),
         cmocka_unit_test(test_memory_that_runs_out_is_told_or_survived),
     };
-    struct redis_server probe = {0};
-    bool there = redis_server_start(&probe, NULL);
-    redis_server_stop(&probe);
-    return there ? cmocka_run_group_tests(tests, start, stop) : 77;
+    return redis_group_run(&server, tests, sizeof tests / sizeof *tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@
 #include "celery/backend/chord_store.h"
 #include "celery/worker/follow.h"
 #include "celery/backend/group.h"
-#include "redis_server.h"
+#include "redis_group.h"
 
 static struct redis_server server;
 static struct wf_executor *fibers;
@@ -553,7 +553,7 @@ static int start(void **state)
 {
     struct wfi_celery_url url;
     (void)state;
-    if (!redis_server_start(&server, NULL) || wf_fibers_create(NULL, &fibers, NULL))
+    if (wf_fibers_create(NULL, &fibers, NULL))
         return -1;
     other = open_redis();
     assert_int_equal(wfi_celery_url_parse(server.url, &url, NULL), 0);
@@ -567,7 +567,6 @@ static int stop(void **state)
     wfi_store_destroy(store);
     wfi_redis_close(other);
     wf_executor_destroy(fibers);
-    redis_server_stop(&server);
     return 0;
 }
 
@@ -591,8 +590,5 @@ int main(void)
         cmocka_unit_test_setup(failures_reach_the_outermost_chord, wipe),
         cmocka_unit_test_setup(memory_may_run_out_anywhere, wipe),
     };
-    struct redis_server probe = {0};
-    bool there = redis_server_start(&probe, NULL);
-    redis_server_stop(&probe);
-    return there ? cmocka_run_group_tests(tests, start, stop) : 77;
+    return redis_group_run(&server, tests, sizeof tests / sizeof *tests, start, stop);
 }
