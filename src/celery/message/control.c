@@ -2,6 +2,7 @@
 #include "celery/message/control.h"
 
 #include "celery/message/message.h"
+#include "celery/message/member.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -97,67 +98,36 @@ int wfi_control_read(struct wfi_envelope *envelope, const char *node, double now
     return is_addressed(ret, node) ? WFI_CONTROL_DO : WFI_CONTROL_IGNORE;
 }
 
-static void write_text(struct wf_json_writer *w, const char *key, const char *text)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_text(w, text);
-}
-
-static void write_int(struct wf_json_writer *w, const char *key, int64_t number)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_int(w, number);
-}
-
-static void write_double(struct wf_json_writer *w, const char *key, double number)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_double(w, number);
-}
-
-static void write_bool(struct wf_json_writer *w, const char *key, bool truth)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_bool(w, truth);
-}
-
 static void write_null(struct wf_json_writer *w, const char *key)
 {
     wf_json_write_key(w, key);
     wf_json_write_null(w);
 }
 
-static void write_piece(struct wf_json_writer *w, const char *key,
-                        const struct wfi_json_piece *piece, const char *absent)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_piece(w, piece, absent);
-}
-
 void wfi_control_write_headers(struct wf_json_writer *w, const struct wfi_control_request *r)
 {
     wf_json_write_object(w);
-    write_int(w, "clock", r->clock);
+    wfi_member_int(w, "clock", r->clock);
     if (r->expires > 0)
-        write_double(w, "expires", r->expires);
+        wfi_member_double(w, "expires", r->expires);
     wf_json_write_end(w);
 }
 
 void wfi_control_write_body(struct wf_json_writer *w, const struct wfi_control_request *r)
 {
     wf_json_write_object(w);
-    write_text(w, "method", r->method);
-    write_piece(w, "arguments", &r->arguments, "{}");
-    write_piece(w, "destination", &r->destination, "null");
-    write_text(w, "pattern", r->pattern);
-    write_text(w, "matcher", r->matcher);
+    wfi_member_text(w, "method", r->method);
+    wfi_member_piece(w, "arguments", &r->arguments, "{}");
+    wfi_member_piece(w, "destination", &r->destination, "null");
+    wfi_member_text(w, "pattern", r->pattern);
+    wfi_member_text(w, "matcher", r->matcher);
     if (r->reply_key) {
-        write_text(w, "ticket", r->ticket);
+        wfi_member_text(w, "ticket", r->ticket);
         wf_json_write_key(w, "reply_to");
         wf_json_write_object(w);
-        write_text(w, "exchange",
-                   r->reply_exchange ? r->reply_exchange : WFI_CONTROL_REPLY_EXCHANGE);
-        write_text(w, "routing_key", r->reply_key);
+        wfi_member_text(w, "exchange",
+                        r->reply_exchange ? r->reply_exchange : WFI_CONTROL_REPLY_EXCHANGE);
+        wfi_member_text(w, "routing_key", r->reply_key);
         wf_json_write_end(w);
     }
     wf_json_write_end(w);
@@ -200,8 +170,8 @@ int wfi_control_write_redis(struct wf_json_writer *w, const struct wfi_control_r
 void wfi_control_write_reply_headers(struct wf_json_writer *w, const char *ticket, int64_t clock)
 {
     wf_json_write_object(w);
-    write_text(w, "ticket", ticket);
-    write_int(w, "clock", clock);
+    wfi_member_text(w, "ticket", ticket);
+    wfi_member_int(w, "clock", clock);
     wf_json_write_end(w);
 }
 
@@ -209,7 +179,7 @@ void wfi_control_write_reply_body(struct wf_json_writer *w, const char *node,
                                   const struct wfi_json_piece *value)
 {
     wf_json_write_object(w);
-    write_piece(w, node, value, "null");
+    wfi_member_piece(w, node, value, "null");
     wf_json_write_end(w);
 }
 
@@ -245,7 +215,7 @@ static void write_words(struct wf_json_writer *w, const char *key, const char *f
     struct wfi_buffer text = {0};
     const char *words = wfi_buffer_vprintf(&text, format, values) ? NULL : wfi_buffer_text(&text);
     wf_json_write_object(w);
-    write_text(w, key, words ? words : format);
+    wfi_member_text(w, key, words ? words : format);
     wf_json_write_end(w);
     wfi_buffer_reset(&text);
 }
@@ -285,29 +255,29 @@ void wfi_control_write_revoking(struct wf_json_writer *w, const char *const *ids
 void wfi_control_write_task(struct wf_json_writer *w, const struct wfi_control_task *task)
 {
     wf_json_write_object(w);
-    write_text(w, "id", task->id);
-    write_text(w, "name", task->name);
-    write_piece(w, "args", &task->args, "[]");
-    write_piece(w, "kwargs", &task->kwargs, "{}");
-    write_text(w, "type", task->name);
-    write_text(w, "hostname", task->hostname);
+    wfi_member_text(w, "id", task->id);
+    wfi_member_text(w, "name", task->name);
+    wfi_member_piece(w, "args", &task->args, "[]");
+    wfi_member_piece(w, "kwargs", &task->kwargs, "{}");
+    wfi_member_text(w, "type", task->name);
+    wfi_member_text(w, "hostname", task->hostname);
     if (task->time_start > 0)
-        write_double(w, "time_start", task->time_start);
+        wfi_member_double(w, "time_start", task->time_start);
     else
         write_null(w, "time_start");
-    write_bool(w, "acknowledged", task->acknowledged);
+    wfi_member_bool(w, "acknowledged", task->acknowledged);
     wf_json_write_key(w, "delivery_info");
     wf_json_write_object(w);
-    write_text(w, "exchange", task->exchange ? task->exchange : "");
-    write_text(w, "routing_key", task->routing_key);
-    write_int(w, "priority", task->priority);
+    wfi_member_text(w, "exchange", task->exchange ? task->exchange : "");
+    wfi_member_text(w, "routing_key", task->routing_key);
+    wfi_member_int(w, "priority", task->priority);
     if (task->redelivered || task->tells_first)
-        write_bool(w, "redelivered", task->redelivered);
+        wfi_member_bool(w, "redelivered", task->redelivered);
     else
         write_null(w, "redelivered");
     wf_json_write_end(w);
     if (task->worker_pid)
-        write_int(w, "worker_pid", task->worker_pid);
+        wfi_member_int(w, "worker_pid", task->worker_pid);
     else
         write_null(w, "worker_pid");
     wf_json_write_end(w);
@@ -317,8 +287,8 @@ void wfi_control_write_scheduled(struct wf_json_writer *w, const char *eta,
                                  const struct wfi_control_task *task)
 {
     wf_json_write_object(w);
-    write_text(w, "eta", eta);
-    write_int(w, "priority", 6); /* of the timer; always that */
+    wfi_member_text(w, "eta", eta);
+    wfi_member_int(w, "priority", 6); /* of the timer; always that */
     wf_json_write_key(w, "request");
     wfi_control_write_task(w, task);
     wf_json_write_end(w);
@@ -327,26 +297,26 @@ void wfi_control_write_scheduled(struct wf_json_writer *w, const char *eta,
 void wfi_control_write_queue(struct wf_json_writer *w, const struct wfi_control_queue *queue)
 {
     wf_json_write_object(w);
-    write_text(w, "name", queue->name);
+    wfi_member_text(w, "name", queue->name);
     wf_json_write_key(w, "exchange");
     wf_json_write_object(w);
-    write_text(w, "name", queue->exchange ? queue->exchange : queue->name);
-    write_text(w, "type", queue->exchange_type ? queue->exchange_type : "direct");
+    wfi_member_text(w, "name", queue->exchange ? queue->exchange : queue->name);
+    wfi_member_text(w, "type", queue->exchange_type ? queue->exchange_type : "direct");
     write_null(w, "arguments");
-    write_bool(w, "durable", true);
-    write_bool(w, "passive", false);
-    write_bool(w, "auto_delete", false);
+    wfi_member_bool(w, "durable", true);
+    wfi_member_bool(w, "passive", false);
+    wfi_member_bool(w, "auto_delete", false);
     write_null(w, "delivery_mode");
-    write_bool(w, "no_declare", false);
+    wfi_member_bool(w, "no_declare", false);
     wf_json_write_end(w);
-    write_text(w, "routing_key", queue->routing_key ? queue->routing_key : queue->name);
+    wfi_member_text(w, "routing_key", queue->routing_key ? queue->routing_key : queue->name);
     write_null(w, "queue_arguments");
     write_null(w, "binding_arguments");
     write_null(w, "consumer_arguments");
-    write_bool(w, "durable", true);
-    write_bool(w, "exclusive", false);
-    write_bool(w, "auto_delete", false);
-    write_bool(w, "no_ack", false);
+    wfi_member_bool(w, "durable", true);
+    wfi_member_bool(w, "exclusive", false);
+    wfi_member_bool(w, "auto_delete", false);
+    wfi_member_bool(w, "no_ack", false);
     write_null(w, "alias");
     wf_json_write_key(w, "bindings");
     wf_json_write_array(w);
@@ -357,7 +327,7 @@ void wfi_control_write_queue(struct wf_json_writer *w, const struct wfi_control_
     write_null(w, "max_length");
     write_null(w, "max_length_bytes");
     if (queue->max_priority)
-        write_int(w, "max_priority", queue->max_priority);
+        wfi_member_int(w, "max_priority", queue->max_priority);
     else
         write_null(w, "max_priority");
     wf_json_write_end(w);
@@ -375,17 +345,17 @@ static void write_seconds(struct wf_json_writer *w, double seconds)
 static void write_pool(struct wf_json_writer *w, const struct wfi_control_stats *s)
 {
     wf_json_write_object(w);
-    write_int(w, "max-concurrency", s->concurrency);
+    wfi_member_int(w, "max-concurrency", s->concurrency);
     wf_json_write_key(w, "processes");
     wf_json_write_array(w);
     for (size_t i = 0; i < s->process_count; i++)
         wf_json_write_int(w, s->processes[i]);
     wf_json_write_end(w);
     if (s->tasks_per_child_max)
-        write_int(w, "max-tasks-per-child", s->tasks_per_child_max);
+        wfi_member_int(w, "max-tasks-per-child", s->tasks_per_child_max);
     else
-        write_text(w, "max-tasks-per-child", "N/A");
-    write_bool(w, "put-guarded-by-semaphore", false);
+        wfi_member_text(w, "max-tasks-per-child", "N/A");
+    wfi_member_bool(w, "put-guarded-by-semaphore", false);
     wf_json_write_key(w, "timeouts");
     wf_json_write_array(w);
     write_seconds(w, s->soft_s);
@@ -397,21 +367,21 @@ static void write_pool(struct wf_json_writer *w, const struct wfi_control_stats 
 static void write_broker(struct wf_json_writer *w, const struct wfi_control_stats *s)
 {
     wf_json_write_object(w);
-    write_text(w, "hostname", s->hostname);
-    write_text(w, "userid", s->userid);
-    write_text(w, "virtual_host", s->virtual_host);
-    write_int(w, "port", s->port);
-    write_bool(w, "insist", false);
-    write_bool(w, "ssl", s->ssl);
-    write_text(w, "transport", s->transport);
-    write_int(w, "connect_timeout", 4);
+    wfi_member_text(w, "hostname", s->hostname);
+    wfi_member_text(w, "userid", s->userid);
+    wfi_member_text(w, "virtual_host", s->virtual_host);
+    wfi_member_int(w, "port", s->port);
+    wfi_member_bool(w, "insist", false);
+    wfi_member_bool(w, "ssl", s->ssl);
+    wfi_member_text(w, "transport", s->transport);
+    wfi_member_int(w, "connect_timeout", 4);
     wf_json_write_key(w, "transport_options");
     wf_json_write_object(w);
     wf_json_write_end(w);
-    write_text(w, "login_method", s->login_method);
+    wfi_member_text(w, "login_method", s->login_method);
     write_null(w, "uri_prefix");
-    write_double(w, "heartbeat", 120);
-    write_text(w, "failover_strategy", "round-robin");
+    wfi_member_double(w, "heartbeat", 120);
+    wfi_member_text(w, "failover_strategy", "round-robin");
     wf_json_write_key(w, "alternates");
     wf_json_write_array(w);
     wf_json_write_end(w);
@@ -430,10 +400,10 @@ static void write_usage(struct wf_json_writer *w, const struct wfi_control_stats
         {"nvcsw", s->nvcsw},       {"nivcsw", s->nivcsw},
     };
     wf_json_write_object(w);
-    write_double(w, "utime", s->user_s);
-    write_double(w, "stime", s->system_s);
+    wfi_member_double(w, "utime", s->user_s);
+    wfi_member_double(w, "stime", s->system_s);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        write_int(w, numbers[i].name, numbers[i].number);
+        wfi_member_int(w, numbers[i].name, numbers[i].number);
     wf_json_write_end(w);
 }
 
@@ -445,16 +415,16 @@ void wfi_control_write_stats(struct wf_json_writer *w, const struct wfi_control_
     wf_json_write_key(w, "total");
     wf_json_write_object(w);
     for (size_t i = 0; i < s->totals_count; i++)
-        write_int(w, s->totals_names[i], s->totals[i]);
+        wfi_member_int(w, s->totals_names[i], s->totals[i]);
     wf_json_write_end(w);
-    write_int(w, "pid", s->pid);
-    write_text(w, "clock", clock); /* a text, in this place */
-    write_int(w, "uptime", s->uptime_s);
+    wfi_member_int(w, "pid", s->pid);
+    wfi_member_text(w, "clock", clock); /* a text, in this place */
+    wfi_member_int(w, "uptime", s->uptime_s);
     wf_json_write_key(w, "pool");
     write_pool(w, s);
     wf_json_write_key(w, "broker");
     write_broker(w, s);
-    write_int(w, "prefetch_count", s->prefetch_count);
+    wfi_member_int(w, "prefetch_count", s->prefetch_count);
     wf_json_write_key(w, "rusage");
     write_usage(w, s);
     wf_json_write_end(w);
@@ -478,7 +448,7 @@ void wfi_control_write_hello(struct wf_json_writer *w, int64_t clock, const char
     for (size_t i = 0; i < count; i++)
         wfi_control_write_revoked(w, revoked[i], times[i]);
     wf_json_write_end(w);
-    write_int(w, "clock", clock);
+    wfi_member_int(w, "clock", clock);
     wf_json_write_end(w);
 }
 

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "celery/message/base64.h"
 #include "celery/message/compression.h"
+#include "celery/message/member.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -177,16 +178,10 @@ void wfi_envelope_reset(struct wfi_envelope *e)
     memset(e, 0, sizeof *e);
 }
 
-static void write_member(struct wf_json_writer *w, const char *key, const char *text)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_text(w, text);
-}
-
 static void write_known(struct wf_json_writer *w, const char *key, const char *text)
 {
     if (text)
-        write_member(w, key, text);
+        wfi_member_text(w, key, text);
 }
 
 static void write_properties(struct wf_json_writer *w, const struct wfi_properties *p)
@@ -199,8 +194,8 @@ static void write_properties(struct wf_json_writer *w, const struct wfi_properti
     write_known(w, "expiration", p->expiration);
     wf_json_write_key(w, "delivery_info");
     wf_json_write_object(w);
-    write_member(w, "exchange", p->exchange ? p->exchange : "");
-    write_member(w, "routing_key", p->routing_key ? p->routing_key : "");
+    wfi_member_text(w, "exchange", p->exchange ? p->exchange : "");
+    wfi_member_text(w, "routing_key", p->routing_key ? p->routing_key : "");
     if (p->redelivered) {
         wf_json_write_key(w, "redelivered");
         wf_json_write_bool(w, true);
@@ -208,7 +203,7 @@ static void write_properties(struct wf_json_writer *w, const struct wfi_properti
     wf_json_write_end(w);
     wf_json_write_key(w, "priority");
     wf_json_write_int(w, p->priority);
-    write_member(w, "body_encoding", "base64");
+    wfi_member_text(w, "body_encoding", "base64");
     write_known(w, "delivery_tag", p->delivery_tag);
     wf_json_write_end(w);
 }
@@ -227,9 +222,9 @@ int wfi_envelope_write_redis(struct wf_json_writer *w, const struct wfi_properti
     wf_json_write_object(w);
     wf_json_write_key(w, "body");
     wf_json_write_raw(w, quoted, len + 2);
-    write_member(w, "content-encoding",
-                 p->content_encoding ? p->content_encoding : WFI_CONTENT_UTF8);
-    write_member(w, "content-type", p->content_type ? p->content_type : WFI_CONTENT_JSON);
+    wfi_member_text(w, "content-encoding",
+                    p->content_encoding ? p->content_encoding : WFI_CONTENT_UTF8);
+    wfi_member_text(w, "content-type", p->content_type ? p->content_type : WFI_CONTENT_JSON);
     wf_json_write_key(w, "headers");
     wfi_json_write_piece(w, headers, "{}");
     wf_json_write_key(w, "properties");

@@ -3,6 +3,7 @@
 #include "celery/message/message.h"
 
 #include "celery/message/compression.h"
+#include "celery/message/member.h"
 
 #include <errno.h>
 #include <math.h>
@@ -37,18 +38,6 @@ bool wfi_message_knows_header(const char *name, size_t len)
     return false;
 }
 
-static void write_text(struct wf_json_writer *w, const char *key, const char *text)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_text(w, text);
-}
-
-static void write_int(struct wf_json_writer *w, const char *key, int64_t number)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_int(w, number);
-}
-
 /* Python's users give whole seconds as integers, as a rule, and that is what is shown. */
 static void write_seconds(struct wf_json_writer *w, double seconds)
 {
@@ -76,33 +65,33 @@ static void write_unknown(struct wf_json_writer *w, const struct wf_json_value *
 void wfi_message_write_headers(struct wf_json_writer *w, const struct wfi_message *m)
 {
     wf_json_write_object(w);
-    write_text(w, "lang", m->lang ? m->lang : "c");
-    write_text(w, "task", m->task);
-    write_text(w, "id", m->id);
-    write_text(w, "shadow", m->shadow);
-    write_text(w, "eta", m->eta);
-    write_text(w, "expires", m->expires);
-    write_text(w, "group", m->group);
+    wfi_member_text(w, "lang", m->lang ? m->lang : "c");
+    wfi_member_text(w, "task", m->task);
+    wfi_member_text(w, "id", m->id);
+    wfi_member_text(w, "shadow", m->shadow);
+    wfi_member_text(w, "eta", m->eta);
+    wfi_member_text(w, "expires", m->expires);
+    wfi_member_text(w, "group", m->group);
     wf_json_write_key(w, "group_index");
     if (m->has_group_index)
         wf_json_write_int(w, m->group_index);
     else
         wf_json_write_null(w);
-    write_int(w, "retries", m->retries);
+    wfi_member_int(w, "retries", m->retries);
     wf_json_write_key(w, "timelimit");
     wf_json_write_array(w);
     write_seconds(w, m->hard_s);
     write_seconds(w, m->soft_s);
     wf_json_write_end(w);
-    write_text(w, "root_id", m->root_id);
-    write_text(w, "parent_id", m->parent_id);
-    write_text(w, "argsrepr", m->argsrepr);
-    write_text(w, "kwargsrepr", m->kwargsrepr);
-    write_text(w, "origin", m->origin);
+    wfi_member_text(w, "root_id", m->root_id);
+    wfi_member_text(w, "parent_id", m->parent_id);
+    wfi_member_text(w, "argsrepr", m->argsrepr);
+    wfi_member_text(w, "kwargsrepr", m->kwargsrepr);
+    wfi_member_text(w, "origin", m->origin);
     wf_json_write_key(w, "ignore_result");
     wf_json_write_bool(w, m->ignore_result);
     if (!m->before_5_3) {
-        write_int(w, "replaced_task_nesting", m->replaced_task_nesting);
+        wfi_member_int(w, "replaced_task_nesting", m->replaced_task_nesting);
         wf_json_write_key(w, "stamped_headers");
         wfi_json_write_piece(w, &m->stamped_headers, "null");
         wf_json_write_key(w, "stamps");
@@ -110,7 +99,7 @@ void wfi_message_write_headers(struct wf_json_writer *w, const struct wfi_messag
     }
     write_unknown(w, m->headers);
     if (m->compress)
-        write_text(w, "compression", WFI_COMPRESSION_ZLIB);
+        wfi_member_text(w, "compression", WFI_COMPRESSION_ZLIB);
     wf_json_write_end(w);
 }
 

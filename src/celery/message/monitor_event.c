@@ -2,6 +2,7 @@
 #include "celery/message/monitor_event.h"
 
 #include "celery/message/message.h"
+#include "celery/message/member.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,76 +34,52 @@ const char *wfi_event_routing_key(enum wfi_event_type type)
     return types[type].routing_key;
 }
 
-static void write_text(struct wf_json_writer *w, const char *key, const char *text)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_text(w, text);
-}
-
-static void write_int(struct wf_json_writer *w, const char *key, int64_t number)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_int(w, number);
-}
-
-static void write_double(struct wf_json_writer *w, const char *key, double number)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_double(w, number);
-}
-
-static void write_bool(struct wf_json_writer *w, const char *key, bool truth)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_bool(w, truth);
-}
-
 static void write_worker(struct wf_json_writer *w, const struct wfi_celery_event *e)
 {
-    write_double(w, "freq", e->freq_s);
-    write_int(w, "active", e->active);
-    write_int(w, "processed", e->processed);
+    wfi_member_double(w, "freq", e->freq_s);
+    wfi_member_int(w, "active", e->active);
+    wfi_member_int(w, "processed", e->processed);
     wf_json_write_key(w, "loadavg");
     wf_json_write_array(w);
     for (size_t i = 0; i < 3; i++)
         wf_json_write_double(w, e->loadavg[i]);
     wf_json_write_end(w);
-    write_text(w, "sw_ident", e->sw_ident);
-    write_text(w, "sw_ver", e->sw_ver);
-    write_text(w, "sw_sys", e->sw_sys);
+    wfi_member_text(w, "sw_ident", e->sw_ident);
+    wfi_member_text(w, "sw_ver", e->sw_ver);
+    wfi_member_text(w, "sw_sys", e->sw_sys);
 }
 
 static void write_times(struct wf_json_writer *w, const struct wfi_celery_event *e)
 {
-    write_int(w, "retries", e->retries);
-    write_text(w, "eta", e->eta);
-    write_text(w, "expires", e->expires);
+    wfi_member_int(w, "retries", e->retries);
+    wfi_member_text(w, "eta", e->eta);
+    wfi_member_text(w, "expires", e->expires);
 }
 
 static void write_call(struct wf_json_writer *w, const struct wfi_celery_event *e)
 {
-    write_text(w, "name", e->name);
-    write_text(w, "args", e->args);
-    write_text(w, "kwargs", e->kwargs);
+    wfi_member_text(w, "name", e->name);
+    wfi_member_text(w, "args", e->args);
+    wfi_member_text(w, "kwargs", e->kwargs);
 }
 
 static void write_family(struct wf_json_writer *w, const struct wfi_celery_event *e)
 {
-    write_text(w, "root_id", e->root_id);
-    write_text(w, "parent_id", e->parent_id);
+    wfi_member_text(w, "root_id", e->root_id);
+    wfi_member_text(w, "parent_id", e->parent_id);
 }
 
 static void write_task(struct wf_json_writer *w, const struct wfi_celery_event *e)
 {
-    write_text(w, "uuid", e->uuid);
+    wfi_member_text(w, "uuid", e->uuid);
     switch (e->type) {
     case WFI_EVENT_TASK_SENT:
         write_family(w, e);
         write_call(w, e);
         write_times(w, e);
-        write_text(w, "queue", e->queue);
-        write_text(w, "exchange", e->exchange);
-        write_text(w, "routing_key", e->routing_key);
+        wfi_member_text(w, "queue", e->queue);
+        wfi_member_text(w, "exchange", e->exchange);
+        wfi_member_text(w, "routing_key", e->routing_key);
         break;
     case WFI_EVENT_TASK_RECEIVED:
         write_call(w, e);
@@ -110,26 +87,26 @@ static void write_task(struct wf_json_writer *w, const struct wfi_celery_event *
         write_times(w, e);
         break;
     case WFI_EVENT_TASK_SUCCEEDED:
-        write_text(w, "result", e->result);
-        write_double(w, "runtime", e->runtime_s);
+        wfi_member_text(w, "result", e->result);
+        wfi_member_double(w, "runtime", e->runtime_s);
         break;
     case WFI_EVENT_TASK_FAILED:
     case WFI_EVENT_TASK_RETRIED:
-        write_text(w, "exception", e->exception);
+        wfi_member_text(w, "exception", e->exception);
         if (e->traceback) /* as of a task that nobody has registered */
-            write_text(w, "traceback", e->traceback);
+            wfi_member_text(w, "traceback", e->traceback);
         break;
     case WFI_EVENT_TASK_REVOKED:
-        write_bool(w, "terminated", e->terminated);
+        wfi_member_bool(w, "terminated", e->terminated);
         wf_json_write_key(w, "signum");
         if (e->signum)
             wf_json_write_int(w, e->signum);
         else
             wf_json_write_null(w);
-        write_bool(w, "expired", e->expired);
+        wfi_member_bool(w, "expired", e->expired);
         break;
     case WFI_EVENT_TASK_REJECTED:
-        write_bool(w, "requeue", e->requeue);
+        wfi_member_bool(w, "requeue", e->requeue);
         break;
     default:
         break;
@@ -139,16 +116,16 @@ static void write_task(struct wf_json_writer *w, const struct wfi_celery_event *
 void wfi_event_write(struct wf_json_writer *w, const struct wfi_celery_event *e)
 {
     wf_json_write_object(w);
-    write_text(w, "hostname", e->hostname);
-    write_int(w, "utcoffset", e->utcoffset);
-    write_int(w, "pid", e->pid);
-    write_int(w, "clock", e->clock);
+    wfi_member_text(w, "hostname", e->hostname);
+    wfi_member_int(w, "utcoffset", e->utcoffset);
+    wfi_member_int(w, "pid", e->pid);
+    wfi_member_int(w, "clock", e->clock);
     if (e->type <= WFI_EVENT_WORKER_OFFLINE)
         write_worker(w, e);
     else
         write_task(w, e);
-    write_double(w, "timestamp", e->timestamp);
-    write_text(w, "type", wfi_event_type_name(e->type));
+    wfi_member_double(w, "timestamp", e->timestamp);
+    wfi_member_text(w, "type", wfi_event_type_name(e->type));
     wf_json_write_end(w);
 }
 
@@ -248,7 +225,7 @@ int wfi_event_write_redis(struct wf_json_writer *w, const char *hostname, const 
     if (err)
         return err;
     wf_json_write_object(headers);
-    write_text(headers, "hostname", hostname);
+    wfi_member_text(headers, "hostname", hostname);
     wf_json_write_end(headers);
     err = wf_json_writer_text(headers, &piece.text, &piece.len);
     if (!err)

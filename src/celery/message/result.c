@@ -2,6 +2,7 @@
 #include "celery/message/result.h"
 
 #include "celery/message/repr.h"
+#include "celery/message/member.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,53 +23,40 @@ enum wfi_task_state wfi_state_of(const char *name)
     return WFI_STATE_OTHER;
 }
 
-static void write_text(struct wf_json_writer *w, const char *key, const char *text)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_text(w, text);
-}
-
-static void write_piece(struct wf_json_writer *w, const char *key,
-                        const struct wfi_json_piece *piece, const char *absent)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_piece(w, piece, absent);
-}
-
 static void write_outcome(struct wf_json_writer *w, const struct wfi_result *r)
 {
-    write_text(w, "status", r->status ? r->status : wfi_state_name(r->state));
-    write_piece(w, "result", &r->result, "null");
-    write_text(w, "traceback", r->traceback);
-    write_piece(w, "children", &r->children, "[]");
+    wfi_member_text(w, "status", r->status ? r->status : wfi_state_name(r->state));
+    wfi_member_piece(w, "result", &r->result, "null");
+    wfi_member_text(w, "traceback", r->traceback);
+    wfi_member_piece(w, "children", &r->children, "[]");
 }
 
 void wfi_result_write_redis(struct wf_json_writer *w, const struct wfi_result *r)
 {
     wf_json_write_object(w);
     write_outcome(w, r);
-    write_text(w, "date_done", r->date_done);
+    wfi_member_text(w, "date_done", r->date_done);
     if (r->group_id)
-        write_text(w, "group_id", r->group_id);
+        wfi_member_text(w, "group_id", r->group_id);
     if (r->parent_id)
-        write_text(w, "parent_id", r->parent_id);
+        wfi_member_text(w, "parent_id", r->parent_id);
     if (r->extended) {
-        write_text(w, "name", r->name);
-        write_piece(w, "args", &r->args, "[]");
-        write_piece(w, "kwargs", &r->kwargs, "{}");
-        write_text(w, "worker", r->worker);
+        wfi_member_text(w, "name", r->name);
+        wfi_member_piece(w, "args", &r->args, "[]");
+        wfi_member_piece(w, "kwargs", &r->kwargs, "{}");
+        wfi_member_text(w, "worker", r->worker);
         wf_json_write_key(w, "retries");
         wf_json_write_int(w, r->retries);
-        write_text(w, "queue", r->queue);
+        wfi_member_text(w, "queue", r->queue);
     }
-    write_text(w, "task_id", r->task_id);
+    wfi_member_text(w, "task_id", r->task_id);
     wf_json_write_end(w);
 }
 
 void wfi_result_write_rpc(struct wf_json_writer *w, const struct wfi_result *r)
 {
     wf_json_write_object(w);
-    write_text(w, "task_id", r->task_id);
+    wfi_member_text(w, "task_id", r->task_id);
     write_outcome(w, r);
     wf_json_write_end(w);
 }
@@ -115,7 +103,7 @@ void wfi_result_write_started(struct wf_json_writer *w, int64_t pid, const char 
     wf_json_write_object(w);
     wf_json_write_key(w, "pid");
     wf_json_write_int(w, pid);
-    write_text(w, "hostname", hostname);
+    wfi_member_text(w, "hostname", hostname);
     wf_json_write_end(w);
 }
 
@@ -151,9 +139,9 @@ void wfi_result_write_group_child(struct wf_json_writer *w, const char *group_id
 void wfi_exception_write(struct wf_json_writer *w, const struct wfi_exception *e)
 {
     wf_json_write_object(w);
-    write_text(w, "exc_type", e->type);
-    write_piece(w, "exc_message", &e->arguments, "[]");
-    write_text(w, "exc_module", e->module ? e->module : "builtins");
+    wfi_member_text(w, "exc_type", e->type);
+    wfi_member_piece(w, "exc_message", &e->arguments, "[]");
+    wfi_member_text(w, "exc_module", e->module ? e->module : "builtins");
     wf_json_write_end(w);
 }
 
@@ -161,7 +149,7 @@ void wfi_exception_write(struct wf_json_writer *w, const struct wfi_exception *e
 static void begin_exception(struct wf_json_writer *w, const char *type)
 {
     wf_json_write_object(w);
-    write_text(w, "exc_type", type);
+    wfi_member_text(w, "exc_type", type);
     wf_json_write_key(w, "exc_message");
     wf_json_write_array(w);
 }
@@ -169,7 +157,7 @@ static void begin_exception(struct wf_json_writer *w, const char *type)
 static void end_exception(struct wf_json_writer *w, const char *module)
 {
     wf_json_write_end(w);
-    write_text(w, "exc_module", module);
+    wfi_member_text(w, "exc_module", module);
     wf_json_write_end(w);
 }
 

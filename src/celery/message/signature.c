@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "celery/message/signature.h"
+#include "celery/message/member.h"
 
 #include <string.h>
 
@@ -30,24 +31,11 @@ int wfi_signature_read(const struct wf_json_value *value, struct wfi_signature *
     return 0;
 }
 
-static void write_text(struct wf_json_writer *w, const char *key, const char *text)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_text(w, text);
-}
-
-static void write_piece(struct wf_json_writer *w, const char *key,
-                        const struct wfi_json_piece *piece, const char *absent)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_piece(w, piece, absent);
-}
-
 static void write_end(struct wf_json_writer *w, const struct wfi_json_piece *options,
                       const char *subtask_type, bool immutable)
 {
-    write_piece(w, "options", options, "{}");
-    write_text(w, "subtask_type", subtask_type);
+    wfi_member_piece(w, "options", options, "{}");
+    wfi_member_text(w, "subtask_type", subtask_type);
     wf_json_write_key(w, "immutable");
     wf_json_write_bool(w, immutable);
     wf_json_write_end(w);
@@ -56,9 +44,9 @@ static void write_end(struct wf_json_writer *w, const struct wfi_json_piece *opt
 void wfi_signature_write(struct wf_json_writer *w, const struct wfi_signature *s)
 {
     wf_json_write_object(w);
-    write_text(w, "task", s->task);
-    write_piece(w, "args", &s->args, "[]");
-    write_piece(w, "kwargs", &s->kwargs, "{}");
+    wfi_member_text(w, "task", s->task);
+    wfi_member_piece(w, "args", &s->args, "[]");
+    wfi_member_piece(w, "kwargs", &s->kwargs, "{}");
     write_end(w, &s->options, s->subtask_type, s->immutable);
 }
 
@@ -67,8 +55,8 @@ static void write_tasks(struct wf_json_writer *w, const char *name, const char *
                         const struct wfi_json_piece *options)
 {
     wf_json_write_object(w);
-    write_text(w, "task", name);
-    write_piece(w, "args", NULL, "[]");
+    wfi_member_text(w, "task", name);
+    wfi_member_piece(w, "args", NULL, "[]");
     wf_json_write_key(w, "kwargs");
     wf_json_write_object(w);
     wf_json_write_key(w, "tasks");
@@ -97,14 +85,14 @@ void wfi_signature_write_chord(struct wf_json_writer *w, const struct wfi_json_p
                                const struct wfi_json_piece *options)
 {
     wf_json_write_object(w);
-    write_text(w, "task", names[WFI_SIGNATURE_CHORD]);
-    write_piece(w, "args", NULL, "[]");
+    wfi_member_text(w, "task", names[WFI_SIGNATURE_CHORD]);
+    wfi_member_piece(w, "args", NULL, "[]");
     wf_json_write_key(w, "kwargs");
     wf_json_write_object(w);
-    write_piece(w, "kwargs", NULL, "{}");
+    wfi_member_piece(w, "kwargs", NULL, "{}");
     wf_json_write_key(w, "header");
     wfi_signature_write_group(w, header, count, NULL);
-    write_piece(w, "body", body, "null");
+    wfi_member_piece(w, "body", body, "null");
     wf_json_write_end(w);
     write_end(w, options, "chord", false);
 }
@@ -132,7 +120,7 @@ static void write_options(struct wf_json_writer *w, const struct wf_json_value *
         wf_json_write_value(w, member);
     }
     for (size_t k = 0; k < count; k++)
-        write_piece(w, options[k].name, &options[k].value, "null");
+        wfi_member_piece(w, options[k].name, &options[k].value, "null");
     wf_json_write_end(w);
 }
 

@@ -22,6 +22,7 @@
 #include "celery/worker/worker_events.h"
 #include "celery/worker/worker_jobs.h"
 #include "celery/worker/worker_pool.h"
+#include "celery/message/member.h"
 
 /* What is unpacked of a message that does not run yet, to show its arguments. */
 #define SHOWN_BYTES_MAX ((size_t)1 << 20)
@@ -380,32 +381,15 @@ static void revoked(struct wfi_ask *ask)
 
 /* ---- settings ---- */
 
-static void write_text(struct wf_json_writer *w, const char *key, const char *text)
-{
-    wf_json_write_key(w, key);
-    wfi_json_write_text(w, text);
-}
-
-static void write_int(struct wf_json_writer *w, const char *key, int64_t number)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_int(w, number);
-}
-
-static void write_bool(struct wf_json_writer *w, const char *key, bool truth)
-{
-    wf_json_write_key(w, key);
-    wf_json_write_bool(w, truth);
-}
-
 /* Without the password. */
 static void write_url(struct wf_json_writer *w, const char *key, const char *text)
 {
     struct wfi_celery_url url;
     char shown[WFI_CELERY_URL_BYTES];
-    write_text(w, key,
-               text && !wfi_celery_url_parse(text, &url, NULL) ? wfi_celery_url_format(&url, shown)
-                                                               : NULL);
+    wfi_member_text(w, key,
+                    text && !wfi_celery_url_parse(text, &url, NULL)
+                        ? wfi_celery_url_format(&url, shown)
+                        : NULL);
 }
 
 static void conf(struct wfi_ask *ask)
@@ -420,12 +404,12 @@ static void conf(struct wfi_ask *ask)
     wf_json_write_array(w);
     wfi_json_write_text(w, "json");
     wf_json_write_end(w);
-    write_text(w, "task_serializer", "json");
-    write_text(w, "result_serializer", "json");
-    write_bool(w, "enable_utc", true);
-    write_text(w, "timezone", "UTC");
-    write_bool(w, "task_acks_late", o->acks_late);
-    write_bool(w, "task_track_started", o->track_started);
+    wfi_member_text(w, "task_serializer", "json");
+    wfi_member_text(w, "result_serializer", "json");
+    wfi_member_bool(w, "enable_utc", true);
+    wfi_member_text(w, "timezone", "UTC");
+    wfi_member_bool(w, "task_acks_late", o->acks_late);
+    wfi_member_bool(w, "task_track_started", o->track_started);
     wf_json_write_key(w, "result_expires");
     if (o->result_expires_s < 0)
         wf_json_write_null(w);
@@ -434,9 +418,10 @@ static void conf(struct wfi_ask *ask)
     wfi_worker_lock(worker);
     const int64_t concurrency = (int64_t)worker->concurrency;
     wfi_worker_unlock(worker);
-    write_int(w, "worker_concurrency", concurrency);
-    write_int(w, "worker_prefetch_multiplier", o->prefetch_multiplier ? o->prefetch_multiplier : 4);
-    write_bool(w, "worker_send_task_events", wfi_events_wanted(&worker->events));
+    wfi_member_int(w, "worker_concurrency", concurrency);
+    wfi_member_int(w, "worker_prefetch_multiplier",
+                   o->prefetch_multiplier ? o->prefetch_multiplier : 4);
+    wfi_member_bool(w, "worker_send_task_events", wfi_events_wanted(&worker->events));
     wf_json_write_end(w);
 }
 
