@@ -9,13 +9,13 @@
  *   l  a rate limit
  */
 #include "celery/broker/amqp_table.h"
+#include "celery/broker/redis_keys.h"
 #include "celery/message/arguments.h"
 #include "celery/message/base64.h"
 #include "celery/message/compression.h"
 #include "celery/message/control.h"
 #include "celery/message/message.h"
 #include "celery/message/moment.h"
-#include "celery/broker/redis_keys.h"
 #include "celery/message/repr.h"
 #include "celery/message/signature.h"
 #include "celery/message/url.h"

@@ -24,8 +24,8 @@
 #include <weft/task.h>
 
 #include "celery/message/message.h"
-#include "redis_number.h"
 #include "redis_group.h"
+#include "redis_number.h"
 
 static struct redis_server server;
 static struct wf_event late_runs, early_is_gone;

@@ -22,8 +22,8 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "celery/message/message.h"
-#include "redis_number.h"
 #include "redis_group.h"
+#include "redis_number.h"
 
 static struct redis_server server;
 

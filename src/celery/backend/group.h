@@ -7,8 +7,8 @@
 #ifndef WFI_CELERY_GROUP_H
 #define WFI_CELERY_GROUP_H
 
-#include "celery/message/envelope.h"
 #include "celery/backend/store.h"
+#include "celery/message/envelope.h"
 
 /* Zeroed is none. */
 struct wfi_group_members {

@@ -11,8 +11,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "celery/message/control.h"
 #include "celery/broker/redis_broker.h"
+#include "celery/message/control.h"
 
 /* They begin alike. */
 _Static_assert(offsetof(struct wfi_redis_message, link) ==

@@ -15,13 +15,13 @@
 #include <weft/celery_task.h>
 
 #include "base/alloc.h"
-#include "celery/message/canvas.h"
+#include "celery/backend/store.h"
 #include "celery/client/client_broker.h"
+#include "celery/message/canvas.h"
 #include "celery/message/message.h"
 #include "celery/message/moment.h"
 #include "celery/message/monitor_event.h"
 #include "celery/message/repr.h"
-#include "celery/backend/store.h"
 
 #define REPLIES_NS WF_SECONDS(1) /* as Celery's */
 #define CHORD_EXPIRES_S 86400    /* likewise */

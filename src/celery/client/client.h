@@ -13,8 +13,8 @@
 
 #include <weft/celery_client.h>
 
-#include "celery/message/envelope.h"
 #include "celery/backend/results.h"
+#include "celery/message/envelope.h"
 #include "celery/message/uuid.h"
 
 /* What is sent. Zeroed but for the name is a call without arguments. */

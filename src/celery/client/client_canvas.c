@@ -13,9 +13,9 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
-#include "celery/message/canvas.h"
 #include "celery/backend/chord_store.h"
 #include "celery/client/client.h"
+#include "celery/message/canvas.h"
 #include "celery/message/message.h"
 #include "celery/message/moment.h"
 #include "celery/message/typed.h"

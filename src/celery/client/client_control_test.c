@@ -18,9 +18,9 @@
 #include <weft/threads.h>
 
 #include "base/alloc.h"
+#include "celery/broker/redis_broker.h"
 #include "celery/message/control.h"
 #include "celery/message/message.h"
-#include "celery/broker/redis_broker.h"
 #include "celery/message/result.h"
 #include "each_allocation.h"
 #include "redis_group.h"

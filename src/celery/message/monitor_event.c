@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "celery/message/monitor_event.h"
 
-#include "celery/message/message.h"
 #include "celery/message/member.h"
+#include "celery/message/message.h"
 
 #include <errno.h>
 #include <string.h>

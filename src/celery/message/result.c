@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "celery/message/result.h"
 
-#include "celery/message/repr.h"
 #include "celery/message/member.h"
+#include "celery/message/repr.h"
 
 #include <errno.h>
 #include <string.h>

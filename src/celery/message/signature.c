@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "celery/message/signature.h"
 #include "celery/message/member.h"
+#include "celery/message/signature.h"
 
 #include <string.h>
 

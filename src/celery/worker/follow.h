@@ -19,8 +19,8 @@
 #ifndef WFI_CELERY_FOLLOW_H
 #define WFI_CELERY_FOLLOW_H
 
-#include "celery/message/canvas.h"
 #include "celery/backend/store.h"
+#include "celery/message/canvas.h"
 
 /* What is the same for all of a worker's tasks. */
 struct wfi_follow_with {

@@ -17,8 +17,8 @@
 
 #include "base/alloc.h"
 #include "celery/backend/chord_store.h"
-#include "celery/worker/follow.h"
 #include "celery/backend/group.h"
+#include "celery/worker/follow.h"
 #include "redis_group.h"
 
 static struct redis_server server;

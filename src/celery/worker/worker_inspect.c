@@ -18,11 +18,11 @@
 #include "base/alloc.h"
 #include "celery/message/base64.h"
 #include "celery/message/control.h"
+#include "celery/message/member.h"
 #include "celery/message/moment.h"
 #include "celery/worker/worker_events.h"
 #include "celery/worker/worker_jobs.h"
 #include "celery/worker/worker_pool.h"
-#include "celery/message/member.h"
 
 /* What is unpacked of a message that does not run yet, to show its arguments. */
 #define SHOWN_BYTES_MAX ((size_t)1 << 20)
