@@ -8,6 +8,7 @@
 #include <weft/shared_queue.h>
 
 #include "os/sanitizer.h"
+#include "proc/shared_ring.h"
 
 #define TYPE "struct wf_shared_queue *"
 
@@ -314,6 +315,30 @@ static void parties_of_two_processes_pass_items(void **state)
     }
 }
 
+/* The head is at the last slot of a turn, the tail behind it at the first of the next: the slot's
+ * producer was killed after claiming it, and the hole was passed. */
+static void a_head_that_was_left_behind_is_no_length(void **state)
+{
+    (void)state;
+    for (uint32_t capacity = 1; capacity <= 8; capacity++) {
+        struct wfi_shared_ring *ring = test_calloc(1, wfi_shared_ring_bytes(capacity, 8));
+        wfi_shared_ring_init(ring, capacity, 8);
+        for (uint64_t pushed = 0; pushed + 1 < capacity; pushed++) {
+            uint64_t item;
+            assert_int_equal(wfi_shared_ring_try_push(ring, &pushed, 8), 0);
+            assert_int_equal(wfi_shared_ring_try_pop(ring, &item, 8, NULL), 0);
+        }
+        uint64_t head = wfi_load(&ring->head), item = 1;
+        assert_int_equal(wfi_shared_ring_try_push(ring, &item, 8), 0);
+        assert_int_equal(wfi_shared_ring_try_pop(ring, &item, 8, NULL), 0);
+        wfi_store(&ring->head, head);
+        assert_int_equal(wfi_shared_ring_len(ring), 0);
+        assert_int_equal(wfi_shared_ring_try_push(ring, &item, 8), 0);
+        assert_int_equal(wfi_shared_ring_len(ring), 1);
+        test_free(ring);
+    }
+}
+
 static int floods(const void *blob, size_t bytes, const int *fds, size_t fd_count)
 {
     (void)fds;
@@ -515,6 +540,7 @@ int main(void)
         cmocka_unit_test(what_a_process_put_arrives_although_it_ended_at_once),
         cmocka_unit_test(parties_of_two_processes_pass_items),
         cmocka_unit_test(a_queue_goes_with_the_last_that_has_it),
+        cmocka_unit_test(a_head_that_was_left_behind_is_no_length),
         cmocka_unit_test(a_killed_party_stops_nobody),
         cmocka_unit_test(a_party_killed_over_a_copy_leaves_the_room),
     };

@@ -517,10 +517,13 @@ void wfi_shared_ring_close(struct wfi_shared_ring *ring, enum wf_close_how how)
 size_t wfi_shared_ring_len(const struct wfi_shared_ring *ring)
 {
     uint64_t tail = wfi_load(&ring->tail), head = wfi_load(&ring->head);
-    uint64_t turns = (turn_of_place(head) - turn_of_place(tail)) & TURN_MASK;
+    /* Below 0 where consumers have passed a slot whose producer has yet to move the head, or was
+     * killed before it did: the next producer does. */
+    int64_t turns = (int64_t)((turn_of_place(head) - turn_of_place(tail)) << INDEX_BITS) /
+                    ((int64_t)1 << INDEX_BITS);
     int64_t apart =
         (int64_t)(head & ((1u << INDEX_BITS) - 1)) - (int64_t)(tail & ((1u << INDEX_BITS) - 1));
-    int64_t len = (int64_t)(turns * ring->capacity) + apart;
+    int64_t len = turns * ring->capacity + apart;
     /* The two are read one after the other. */
     return len < 0 ? 0 : len > (int64_t)ring->capacity ? ring->capacity : (size_t)len;
 }
